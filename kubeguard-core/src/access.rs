@@ -1,0 +1,1 @@
+//! Reaching a cluster the way kubectl does.

@@ -1,0 +1,1 @@
+//! Lists, watches, files and discovery: where objects come from.

@@ -1,0 +1,1 @@
+//! The slim Kubernetes kinds that rules read.
