@@ -1,1 +1,6 @@
-//! Has it rolled out?
+//! Has it rolled out, and how do we know?
+
+pub mod object;
+pub mod policy;
+pub mod reason;
+pub mod verdict;

@@ -1,0 +1,237 @@
+//! What the caller asks for: the level, the hold times, what paused means.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+
+use super::reason::{Class, Reason, Word};
+
+/// How long a suspect is only suspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hold {
+    /// This many seconds; for [`Class::Budget`] this many restarts.
+    Seconds(u32),
+    /// It never fails by itself; only the deadline ends it.
+    Never,
+}
+
+impl Hold {
+    /// Returns the time, `None` for [`Hold::Never`].
+    #[must_use]
+    pub fn duration(self) -> Option<SignedDuration> {
+        match self {
+            Self::Seconds(seconds) => Some(SignedDuration::from_secs(i64::from(seconds))),
+            Self::Never => None,
+        }
+    }
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$vdoc])* $variant,)*
+        }
+
+        impl $name {
+            /// Every value, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Returns the word of the contract.
+            #[must_use]
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.word())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = ();
+
+            fn from_str(text: &str) -> Result<Self, ()> {
+                Self::ALL.iter().copied().find(|value| value.word() == text).ok_or(())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words! {
+    /// How far the set must come; each level contains the ones before it.
+    Level {
+        /// The controller has read the spec.
+        Observed = "observed",
+        /// Every pod runs the new template.
+        Updated = "updated",
+        /// Every pod is available.
+        Available = "available",
+    }
+}
+
+words! {
+    /// How patient the early-failure classes are.
+    Profile {
+        /// For a pipeline that would rather roll back once too often.
+        Strict = "strict",
+        /// The default.
+        Normal = "normal",
+        /// For clusters that heal slowly.
+        Patient = "patient",
+    }
+}
+
+words! {
+    /// What a paused object counts as.
+    Paused {
+        /// Neither yes nor no.
+        Suspended = "suspended",
+        /// As good as done.
+        Complete = "complete",
+        /// A failure.
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// When a Job is done.
+    JobMode {
+        /// Its work has succeeded.
+        Complete = "complete",
+        /// Its pods have started.
+        Started = "started",
+    }
+}
+
+words! {
+    /// When a bare pod is done.
+    PodMode {
+        /// It is ready.
+        Ready = "ready",
+        /// Its containers have ended well.
+        Complete = "complete",
+    }
+}
+
+words! {
+    /// What proves that a status belongs to its spec.
+    EvidenceFloor {
+        /// A generation or a witness.
+        Any = "any",
+        /// A generation only.
+        Strong = "strong",
+    }
+}
+
+words! {
+    /// What the first failure does to the rest of the set.
+    OnFailure {
+        /// The wait ends.
+        Fast = "fast",
+        /// The wait gathers every verdict.
+        Collect = "collect",
+    }
+}
+
+/// Everything a caller can ask of a wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// How far the set must come.
+    pub until: Level,
+    /// Hold times and restart budget.
+    pub profile: Profile,
+    /// Holds of single reasons, by the word shown or by the row's word; they beat the profile.
+    pub holds: BTreeMap<String, Hold>,
+    /// What a paused object counts as.
+    pub paused: Paused,
+    /// What proves that a status belongs to its spec.
+    pub evidence: EvidenceFloor,
+    /// A status that nothing ties to its spec is believed all the same.
+    pub assume_observed: bool,
+    /// A newer generation written by somebody else is followed.
+    pub follow: bool,
+    /// When a Job is done.
+    pub job_mode: JobMode,
+    /// When a bare pod is done.
+    pub pod_mode: PodMode,
+    /// What the first failure does to the rest.
+    pub on_failure: OnFailure,
+    /// The whole wait; `None` waits for ever.
+    pub timeout: Option<SignedDuration>,
+    /// No progress of any open item for this long ends the wait.
+    pub stall: Option<SignedDuration>,
+    /// Quiet time after success.
+    pub settle: SignedDuration,
+    /// Judge once and end.
+    pub once: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            until: Level::Available,
+            profile: Profile::Normal,
+            holds: BTreeMap::new(),
+            paused: Paused::Suspended,
+            evidence: EvidenceFloor::Any,
+            assume_observed: false,
+            follow: false,
+            job_mode: JobMode::Complete,
+            pod_mode: PodMode::Ready,
+            on_failure: OnFailure::Fast,
+            timeout: Some(SignedDuration::from_mins(10)),
+            stall: None,
+            settle: SignedDuration::ZERO,
+            once: false,
+        }
+    }
+}
+
+/// How long a reason is held, and in what unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// It fails once it is older than this.
+    For(SignedDuration),
+    /// It fails once the container has restarted more often than this.
+    Restarts(u32),
+    /// It never fails by itself.
+    Never,
+}
+
+impl Policy {
+    /// Returns how long `word` is held; `own` replaces the profile's hold where the suspect computed one.
+    #[must_use]
+    pub fn patience(&self, word: &Word, own: Option<[Hold; 3]>) -> Patience {
+        let set = self.holds.get(word.as_str()).or_else(|| self.holds.get(word.reason.word()));
+        if let Some(hold) = set {
+            return hold.duration().map_or(Patience::Never, Patience::For);
+        }
+        let hold = own.map_or_else(|| word.reason.hold(self.profile), |own| self.of_profile(own));
+        match (word.reason.class(), hold) {
+            (Class::Budget, Hold::Seconds(restarts)) => Patience::Restarts(restarts),
+            (_, hold) => hold.duration().map_or(Patience::Never, Patience::For),
+        }
+    }
+
+    /// Returns the restarts a container may have before it has failed.
+    #[must_use]
+    pub fn restart_budget(&self) -> u32 {
+        match Reason::CrashLoop.hold(self.profile) {
+            Hold::Seconds(restarts) => restarts,
+            Hold::Never => u32::MAX,
+        }
+    }
+
+    fn of_profile(&self, [strict, normal, patient]: [Hold; 3]) -> Hold {
+        match self.profile {
+            Profile::Strict => strict,
+            Profile::Normal => normal,
+            Profile::Patient => patient,
+        }
+    }
+}
