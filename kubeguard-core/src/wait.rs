@@ -3,4 +3,5 @@
 pub mod object;
 pub mod policy;
 pub mod reason;
+pub mod report;
 pub mod verdict;

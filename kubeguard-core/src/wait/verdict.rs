@@ -101,11 +101,12 @@ impl fmt::Display for Evidence {
 }
 
 /// Something a reader should know that decides nothing: `NodesExcluded`, `Scaled`, `Malformed` and the like.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct Note {
     /// A CamelCase word.
     pub word: String,
     /// Details for people; may be empty.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
 }
 
