@@ -1,1 +1,3 @@
 //! Lists, watches, files and discovery: where objects come from.
+
+pub mod selector;
