@@ -1,8 +1,22 @@
 //! Has it rolled out, and how do we know?
 
+mod assess;
+mod custom;
+mod daemon_set;
+mod deployment;
+mod evidence;
+mod job;
 pub mod judgement;
 pub mod object;
+mod pod;
+mod pods;
 pub mod policy;
 pub mod reason;
+pub mod record;
+mod replica_set;
 pub mod report;
+mod small;
+pub mod state;
+mod stateful_set;
 pub mod verdict;
+pub mod view;

@@ -1,0 +1,534 @@
+//! The state of a wait: a fold over records. The same fold runs live, over a recording and over files.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::assess::{Known, assess};
+use super::judgement::{Generations, Judgement, Memory, resolve};
+use super::object::{Body, Clock, Facts, Object, ObjectKey};
+use super::policy::{OnFailure, Policy};
+use super::reason::Reason;
+use super::record::{Op, Record, Target};
+use super::report::{Ended, Requests, Skipped, Source};
+use super::verdict::{Outcome, Statement, Suspect, Verdict};
+use super::view::{Area, Lookup, View};
+use crate::gather::resource::Resource;
+use crate::gather::selector::Selector;
+
+/// The state of one wait.
+#[derive(Debug, Clone)]
+pub struct State {
+    policy: Policy,
+    optional: Option<Selector>,
+    start: Option<Timestamp>,
+    now: Timestamp,
+    targets: Vec<Target>,
+    items: BTreeMap<ObjectKey, Item>,
+    view: View,
+    timers: BTreeSet<(Timestamp, ObjectKey)>,
+    failed_reads: BTreeMap<Area, String>,
+    skipped: BTreeMap<(String, String), Skipped>,
+    logs: BTreeMap<(String, String, String), Log>,
+    ended: Option<(Ended, Timestamp)>,
+    requests: Requests,
+}
+
+/// The tail of a container's log, or why there is none.
+pub(crate) type Log = Result<Vec<String>, String>;
+
+/// One object the wait is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    pub(crate) api_version: String,
+    pub(crate) facts: Facts,
+    pub(crate) source: Option<Source>,
+    pub(crate) optional: bool,
+    pub(crate) judgement: Judgement,
+    /// Since when verdict and reason stand.
+    pub(crate) since: Timestamp,
+    memory: Memory,
+    known: Known,
+    closed: bool,
+    complete_since: Option<Timestamp>,
+    timer: Option<Timestamp>,
+    moved_at: Timestamp,
+}
+
+impl State {
+    /// Returns the state before anything has happened.
+    ///
+    /// `start` is the beginning of a live wait; without it objects are judged as a file, which has no later.
+    #[must_use]
+    pub fn new(policy: Policy, optional: Option<Selector>, now: Timestamp, live: bool) -> Self {
+        Self {
+            policy,
+            optional,
+            start: live.then_some(now),
+            now,
+            targets: Vec::new(),
+            items: BTreeMap::new(),
+            view: View::default(),
+            timers: BTreeSet::new(),
+            failed_reads: BTreeMap::new(),
+            skipped: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            ended: None,
+            requests: Requests::default(),
+        }
+    }
+
+    /// Takes in what happened at `at` and returns the items whose verdict, reason or message changed, in order.
+    ///
+    /// Judges only what the record touches, and items whose hold or settle time is over. After the wait has ended
+    /// records still add detail (events, logs), and no verdict changes any more.
+    pub fn step(&mut self, at: Timestamp, record: &Record) -> Vec<ObjectKey> {
+        self.now = self.now.max(at);
+        let mut touched = self.apply(record);
+        if self.ended.is_some() {
+            return Vec::new();
+        }
+        touched.extend(self.due());
+        let changed: Vec<ObjectKey> = touched.into_iter().filter(|key| self.judge(key)).collect();
+        self.conclude();
+        changed
+    }
+
+    fn apply(&mut self, record: &Record) -> BTreeSet<ObjectKey> {
+        let mut touched = BTreeSet::new();
+        match record {
+            Record::Target(target) => touched.extend(self.add_target(target)),
+            Record::Event(op, object) => self.take_event(*op, object, &mut touched),
+            Record::Relist(resource, namespace) => {
+                let area = Area::new(&resource.group, &resource.kind, namespace.as_deref());
+                self.failed_reads.remove(&area);
+                self.view.mark_served(&resource.group, &resource.kind, true);
+                self.view.mark_read(area);
+                touched.extend(self.concerned(resource));
+            }
+            Record::Error(resource, status, message) => {
+                let area = Area::new(&resource.group, &resource.kind, None);
+                self.failed_reads.insert(area, message.clone());
+                if *status == Some(404) {
+                    self.view.mark_served(&resource.group, &resource.kind, false);
+                    touched.extend(self.concerned(resource));
+                }
+            }
+            Record::Denied { verb, resource, namespace, message } => {
+                self.deny(verb, resource, namespace.as_deref(), message, &mut touched);
+            }
+            Record::Served(resource, served) => {
+                self.view.mark_served(&resource.group, &resource.kind, *served);
+                touched.extend(self.concerned(resource));
+                touched.extend(self.items.keys().filter(|key| key.kind == "CustomResourceDefinition").cloned());
+            }
+            Record::Log { namespace, name, container, lines, .. } => {
+                self.logs.insert((namespace.clone(), name.clone(), container.clone()), lines.clone());
+            }
+            Record::Tick => {}
+            Record::End(ended, requests) => {
+                self.requests = *requests;
+                self.finish(*ended);
+            }
+        }
+        touched
+    }
+
+    fn add_target(&mut self, target: &Target) -> Option<ObjectKey> {
+        self.targets.push(target.clone());
+        let name = target.name.as_ref()?;
+        let namespace = target.namespace.clone().unwrap_or_default();
+        let key = ObjectKey::new(&target.resource.group, &target.resource.kind, namespace, name);
+        let now = self.now;
+        let item = self.items.entry(key.clone()).or_insert_with(|| Item::new(&target.resource, now));
+        if item.facts.generation <= target.facts.generation {
+            item.facts = target.facts.clone();
+        }
+        item.source = target.source.clone().or(item.source.take());
+        Some(key)
+    }
+
+    fn take_event(&mut self, op: Op, object: &Object, touched: &mut BTreeSet<ObjectKey>) {
+        let key = &object.key;
+        let siblings_knew = self.view.observes(&key.group, &key.kind);
+        match op {
+            Op::Deleted | Op::Left => {
+                touched.extend(self.roots(object));
+                self.view.remove(key);
+                if op == Op::Left {
+                    self.items.remove(key);
+                    touched.remove(key);
+                } else if let Some(item) = self.items.get_mut(key) {
+                    item.known.gone = true;
+                }
+            }
+            Op::Listed | Op::Added | Op::Modified => {
+                self.view.insert(object.clone());
+                self.join(object);
+                touched.extend(self.roots(object));
+            }
+        }
+        if self.items.contains_key(key) {
+            touched.insert(key.clone());
+        }
+        if siblings_knew != self.view.observes(&key.group, &key.kind) {
+            touched.extend(self.items.keys().filter(|item| item.group == key.group && item.kind == key.kind).cloned());
+        }
+        match &object.body {
+            Body::Node(_) => touched.extend(self.open_of("DaemonSet")),
+            Body::StorageClass(_) => touched.extend(self.open_of("PersistentVolumeClaim")),
+            Body::Definition(_) => touched.extend(self.custom_of(object)),
+            _ => {}
+        }
+    }
+
+    /// Makes an item of an object that a selection matches.
+    fn join(&mut self, object: &Object) {
+        if self.items.contains_key(&object.key) {
+            if let Some(item) = self.items.get_mut(&object.key) {
+                item.optional = self.optional.as_ref().is_some_and(|selector| selector.matches(&object.meta().labels));
+                item.api_version.clone_from(&object.api_version);
+            }
+            return;
+        }
+        let Some(target) = self.targets.iter().find(|target| selects(target, object)) else { return };
+        let mut item = Item::new(&target.resource, self.now);
+        item.optional = self.optional.as_ref().is_some_and(|selector| selector.matches(&object.meta().labels));
+        item.api_version.clone_from(&object.api_version);
+        item.facts.min_generation = target.facts.min_generation;
+        self.items.insert(object.key.clone(), item);
+    }
+
+    /// Returns the items above an object: its owners, or the owners of an event's subject.
+    fn roots(&self, object: &Object) -> Vec<ObjectKey> {
+        let mut next = match &object.body {
+            Body::Event(event) => event.involved_object.as_ref().and_then(|subject| self.view.by_uid(&subject.uid)),
+            _ => Some(object),
+        };
+        let mut roots = Vec::new();
+        // A chain of owners is short; the bound guards against a loop of owner references.
+        for _ in 0..8 {
+            let Some(object) = next else { break };
+            if self.items.contains_key(&object.key) {
+                roots.push(object.key.clone());
+            }
+            next = object.meta().controller().and_then(|owner| self.view.by_uid(&owner.uid));
+        }
+        roots
+    }
+
+    fn concerned(&self, resource: &Resource) -> Vec<ObjectKey> {
+        let child = self.targets.iter().all(|target| target.resource.kind != resource.kind);
+        self.items
+            .iter()
+            .filter(|(key, item)| (child && !item.closed) || (key.kind == resource.kind && key.group == resource.group))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    fn open_of(&self, kind: &str) -> Vec<ObjectKey> {
+        self.items.iter().filter(|(key, item)| key.kind == kind && !item.closed).map(|(key, _)| key.clone()).collect()
+    }
+
+    fn custom_of(&self, definition: &Object) -> Vec<ObjectKey> {
+        let Body::Definition(definition) = &definition.body else { return Vec::new() };
+        let (group, kind) = definition.defines();
+        self.items.keys().filter(|key| key.group == group && key.kind == kind).cloned().collect()
+    }
+
+    fn deny(
+        &mut self,
+        verb: &str,
+        resource: &Resource,
+        namespace: Option<&str>,
+        message: &str,
+        touched: &mut BTreeSet<ObjectKey>,
+    ) {
+        if verb == "watch" {
+            // A poll answers in its place.
+            return;
+        }
+        self.view.mark_denied(Area::new(&resource.group, &resource.kind, namespace));
+        let place = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
+        let reason = format!("cannot {verb} {}{place}: {message}", resource.plural);
+        for target in self.targets.iter().filter(|target| {
+            target.resource == *resource && (namespace.is_none() || target.namespace.as_deref() == namespace)
+        }) {
+            let object = match &target.name {
+                Some(name) => format!("{}/{name}", resource.kind.to_lowercase()),
+                None if target.labels.is_empty() => resource.plural.clone(),
+                None => format!("{} -l {}", resource.plural, target.labels),
+            };
+            let namespace = target.namespace.clone().unwrap_or_default();
+            let skipped = Skipped { object: object.clone(), namespace: namespace.clone(), reason: reason.clone() };
+            self.skipped.insert((namespace.clone(), object), skipped);
+            if let Some(name) = &target.name {
+                self.items.remove(&ObjectKey::new(&resource.group, &resource.kind, namespace, name));
+            }
+        }
+        touched.extend(self.concerned(resource));
+    }
+
+    /// Takes the items whose timer is over.
+    fn due(&mut self) -> Vec<ObjectKey> {
+        let later = self.timers.iter().take_while(|(at, _)| *at <= self.now).count();
+        (0..later).filter_map(|_| self.timers.pop_first()).map(|(_, key)| key).collect()
+    }
+
+    /// Judges one item; returns whether what is shown of it changed.
+    fn judge(&mut self, key: &ObjectKey) -> bool {
+        let Some(item) = self.items.get_mut(key) else { return false };
+        if item.closed {
+            return false;
+        }
+        let clock = Clock { now: self.now, start: self.start };
+        let judgement = match self.view.get(key) {
+            Some(object) => match assess(object, &mut item.facts, &mut item.known, &self.view, &self.policy, clock) {
+                Some(found) => {
+                    resolve(found.outcome, found.evidence, found.generations, &self.policy, clock, &mut item.memory)
+                }
+                None => return false,
+            },
+            None => {
+                if item.known.gone && item.judgement.verdict == Verdict::Complete && ends_by_itself(key) {
+                    return false;
+                }
+                let outcome = absent(key, item, &self.view);
+                resolve(outcome, None, Generations::default(), &self.policy, clock, &mut item.memory)
+            }
+        };
+        let before = std::mem::replace(&mut item.judgement, judgement);
+        let after = &item.judgement;
+        let turned = before.verdict != after.verdict || before.word != after.word;
+        if turned {
+            item.since = self.now;
+        }
+        if before.reads != after.reads || before.generations != after.generations || turned {
+            item.moved_at = self.now;
+        }
+        item.settle(self.now, turned || before.reads != after.reads);
+        let closes = matches!(
+            item.judgement.verdict,
+            Verdict::Failed | Verdict::Missing | Verdict::Terminating | Verdict::Superseded | Verdict::Unverifiable
+        );
+        item.closed = closes && self.start.is_some();
+        let changed = turned || before.message != item.judgement.message;
+        let timer = item.next_timer(self.policy.settle);
+        self.set_timer(key, timer);
+        changed
+    }
+
+    fn set_timer(&mut self, key: &ObjectKey, timer: Option<Timestamp>) {
+        let Some(item) = self.items.get_mut(key) else { return };
+        if let Some(before) = item.timer.take() {
+            self.timers.remove(&(before, key.clone()));
+        }
+        item.timer = timer;
+        if let Some(at) = timer {
+            self.timers.insert((at, key.clone()));
+        }
+    }
+
+    /// Ends the wait when every answer is there, when one failure is enough, or when time is up.
+    fn conclude(&mut self) {
+        if self.start.is_none() || self.targets.is_empty() {
+            return;
+        }
+        let failed = self.items.values().any(|item| item.closed && !item.optional);
+        let fast = failed && self.policy.on_failure == OnFailure::Fast;
+        if fast || self.all_answered() {
+            self.finish(if failed { Ended::Failed } else { Ended::Done });
+        } else if self.deadline().is_some_and(|deadline| self.now >= deadline) {
+            self.finish(Ended::TimedOut);
+        } else if self.stalls_at().is_some_and(|at| self.now >= at) {
+            self.finish(Ended::Stalled);
+        }
+    }
+
+    fn all_answered(&self) -> bool {
+        let settled = self.items.values().all(|item| item.closed || item.has_settled(self.now, self.policy.settle));
+        settled && self.targets.iter().all(|target| self.is_satisfied(target))
+    }
+
+    /// Returns whether a target's list has been read and a selection has found enough.
+    fn is_satisfied(&self, target: &Target) -> bool {
+        if target.name.is_some() {
+            return true;
+        }
+        let Resource { group, kind, .. } = &target.resource;
+        match self.view.reading(group, kind, target.namespace.as_deref().unwrap_or_default(), "list") {
+            Lookup::Denied(_) => true,
+            Lookup::Unread => false,
+            Lookup::Known(()) => self.matched(target) >= target.min_count,
+        }
+    }
+
+    pub(crate) fn matched(&self, target: &Target) -> usize {
+        self.items.keys().filter(|key| self.view.get(key).is_some_and(|object| selects(target, object))).count()
+    }
+
+    /// Ends the wait now; the first end stands.
+    pub fn finish(&mut self, ended: Ended) {
+        if self.ended.is_none() {
+            self.ended = Some((ended, self.now));
+        }
+    }
+
+    /// Returns why and when the wait has ended.
+    #[must_use]
+    pub fn ended(&self) -> Option<(Ended, Timestamp)> {
+        self.ended
+    }
+
+    /// Returns when the next judgement is due without any event: the end of a hold, of a settle time, the stall time
+    /// or the deadline.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        [timer, self.deadline(), self.stalls_at()].into_iter().flatten().min()
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.start?.checked_add(self.policy.timeout?).ok()
+    }
+
+    fn stalls_at(&self) -> Option<Timestamp> {
+        let stall = self.policy.stall?;
+        let open = self.items.values().filter(|item| !item.closed && item.judgement.verdict != Verdict::Complete);
+        open.map(|item| item.moved_at).max().or(self.start)?.checked_add(stall).ok()
+    }
+
+    /// Replaces the count of requests made so far.
+    pub fn count_requests(&mut self, requests: Requests) {
+        self.requests = requests;
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    pub(crate) fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+
+    pub(crate) fn items(&self) -> &BTreeMap<ObjectKey, Item> {
+        &self.items
+    }
+
+    pub(crate) fn skipped(&self) -> impl Iterator<Item = &Skipped> {
+        self.skipped.values()
+    }
+
+    pub(crate) fn requests(&self) -> Requests {
+        self.requests
+    }
+
+    pub(crate) fn start(&self) -> Option<Timestamp> {
+        self.start
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub(crate) fn log(&self, namespace: &str, pod: &str, container: &str) -> Option<&Log> {
+        self.logs.get(&(namespace.to_owned(), pod.to_owned(), container.to_owned()))
+    }
+
+    pub(crate) fn failed_reads(&self) -> impl Iterator<Item = &String> {
+        self.failed_reads.values()
+    }
+}
+
+impl Item {
+    fn new(resource: &Resource, now: Timestamp) -> Self {
+        let unseen = Outcome {
+            progressing: vec![Statement::new("WD-K1", Reason::NotFound, "not read yet")],
+            ..Outcome::default()
+        };
+        let clock = Clock { now, start: Some(now) };
+        let judgement =
+            resolve(unseen, None, Generations::default(), &Policy::default(), clock, &mut Memory::default());
+        Self {
+            api_version: resource.api_version(),
+            facts: Facts::default(),
+            source: None,
+            optional: false,
+            judgement,
+            since: now,
+            memory: Memory::default(),
+            known: Known::default(),
+            closed: false,
+            complete_since: None,
+            timer: None,
+            moved_at: now,
+        }
+    }
+
+    /// Keeps the moment since when it has been complete without a change.
+    fn settle(&mut self, now: Timestamp, changed: bool) {
+        if self.judgement.verdict != Verdict::Complete {
+            self.complete_since = None;
+        } else if changed || self.complete_since.is_none() {
+            self.complete_since = Some(now);
+        }
+    }
+
+    fn has_settled(&self, now: Timestamp, settle: SignedDuration) -> bool {
+        self.complete_since.is_some_and(|since| now.duration_since(since) >= settle)
+    }
+
+    fn next_timer(&self, settle: SignedDuration) -> Option<Timestamp> {
+        if self.closed {
+            return None;
+        }
+        let settled =
+            self.complete_since.filter(|_| !settle.is_zero()).and_then(|since| since.checked_add(settle).ok());
+        // A hold is over only after its last moment: one millisecond later, the precision of a recording.
+        let past = self.judgement.fails_at.and_then(|at| at.checked_add(SignedDuration::from_millis(1)).ok());
+        [settled, past, self.known.asks_again_at].into_iter().flatten().min()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+/// Judges an object that is not in the view.
+fn absent(key: &ObjectKey, item: &Item, view: &View) -> Outcome {
+    let mut outcome = Outcome::default();
+    if item.known.gone {
+        outcome.suspects.push(Suspect::new("WD-K5", Reason::Gone, key, format!("{key} was there and is gone")));
+        return outcome;
+    }
+    if view.served(&key.group, &key.kind) == Some(false) {
+        let message = format!("the server does not serve {} yet", key.kind);
+        outcome.wait("WD-K2", Reason::KindNotServed, message);
+        return outcome;
+    }
+    match view.reading(&key.group, &key.kind, &key.namespace, "list") {
+        Lookup::Known(()) => {
+            outcome.suspects.push(Suspect::new("WD-K1", Reason::NotFound, key, format!("there is no {key}")));
+        }
+        Lookup::Denied(_) | Lookup::Unread => outcome.wait("WD-K1", Reason::NotFound, "not read yet"),
+    }
+    outcome
+}
+
+/// Jobs and bare pods with a time to live end well and are then taken away.
+fn ends_by_itself(key: &ObjectKey) -> bool {
+    matches!((key.group.as_str(), key.kind.as_str()), ("batch", "Job") | ("", "Pod"))
+}
+
+fn selects(target: &Target, object: &Object) -> bool {
+    target.name.is_none()
+        && target.resource.group == object.key.group
+        && target.resource.kind == object.key.kind
+        && target.namespace.as_ref().is_none_or(|namespace| *namespace == object.key.namespace)
+        // The server has applied the field selector; labels may be those of another selection of the same watch.
+        && target.labels.parse::<Selector>().is_ok_and(|selector| selector.matches(&object.meta().labels))
+}
