@@ -15,6 +15,7 @@ pub mod reason;
 pub mod record;
 mod replica_set;
 pub mod report;
+mod reporting;
 mod small;
 pub mod state;
 mod stateful_set;

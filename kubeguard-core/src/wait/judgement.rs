@@ -1,7 +1,7 @@
 //! Applies hold times to what the rules found: suspects become failures, or stay suspects.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -63,7 +63,8 @@ type SuspectKey = (ObjectKey, Option<String>, Reason);
 #[derive(Debug, Clone, Copy)]
 struct Sighting {
     first: Timestamp,
-    last: Timestamp,
+    /// Since when it has not been there.
+    gone: Option<Timestamp>,
 }
 
 impl Memory {
@@ -76,16 +77,19 @@ impl Memory {
             }
             self.available = Some(available);
         }
+        let present: BTreeSet<SuspectKey> = outcome.suspects.iter().map(key).collect();
+        for (_, sighting) in self.seen.iter_mut().filter(|(key, _)| !present.contains(*key)) {
+            sighting.gone.get_or_insert(now);
+        }
         for suspect in &outcome.suspects {
             let hold = match policy.patience(&suspect.word, suspect.holds) {
                 Patience::For(hold) => hold,
                 Patience::Restarts(_) | Patience::Never => SignedDuration::MAX,
             };
-            let sighting = self.seen.entry(key(suspect)).or_insert(Sighting { first: now, last: now });
-            if now.duration_since(sighting.last) > hold {
+            let sighting = self.seen.entry(key(suspect)).or_insert(Sighting { first: now, gone: None });
+            if sighting.gone.take().is_some_and(|gone| now.duration_since(gone) > hold) {
                 sighting.first = now;
             }
-            sighting.last = now;
         }
     }
 

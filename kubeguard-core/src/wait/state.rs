@@ -153,7 +153,7 @@ impl State {
         let siblings_knew = self.view.observes(&key.group, &key.kind);
         match op {
             Op::Deleted | Op::Left => {
-                touched.extend(self.roots(object));
+                touched.extend(self.roots(self.view.get(key).unwrap_or(object)));
                 self.view.remove(key);
                 if op == Op::Left {
                     self.items.remove(key);
@@ -363,6 +363,12 @@ impl State {
         }
     }
 
+    pub(crate) fn is_denied(&self, target: &Target) -> bool {
+        let Resource { group, kind, .. } = &target.resource;
+        let namespace = target.namespace.as_deref().unwrap_or_default();
+        matches!(self.view.reading(group, kind, namespace, "list"), Lookup::Denied(_))
+    }
+
     pub(crate) fn matched(&self, target: &Target) -> usize {
         self.items.keys().filter(|key| self.view.get(key).is_some_and(|object| selects(target, object))).count()
     }
@@ -491,10 +497,6 @@ impl Item {
         // A hold is over only after its last moment: one millisecond later, the precision of a recording.
         let past = self.judgement.fails_at.and_then(|at| at.checked_add(SignedDuration::from_millis(1)).ok());
         [settled, past, self.known.asks_again_at].into_iter().flatten().min()
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
     }
 }
 

@@ -1,0 +1,281 @@
+//! Turns the state of a wait into its report: items with their chain of causes, remedy, and the worst exit code.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::object::{Object, ObjectKey};
+use super::policy::{Patience, Policy, Profile};
+use super::reason::Word;
+use super::report::{Cause, Ended, Explanation, ItemReport, WaitReport};
+use super::state::{Item, State};
+use super::verdict::{Evidence, Suspect, Verdict, Witness};
+use crate::kinds::Event;
+
+/// The order in which the worst item decides, worst first (contract, section 6).
+const WORST: [u8; 7] = [2, 1, 5, 4, 6, 3, 0];
+/// More causes than these help nobody; they are folded, and the worst come first.
+const MOST_CAUSES: usize = 5;
+const MOST_EVENTS: usize = 3;
+
+impl State {
+    /// Returns the report of the wait as it stands. `explain` adds the rule, the fields read and what would flip each
+    /// verdict.
+    #[must_use]
+    pub fn report(&self, explain: bool) -> WaitReport {
+        let (ended, at) = self.ended().unwrap_or((Ended::Once, self.now()));
+        let items: Vec<ItemReport> =
+            self.items().iter().map(|(key, item)| self.item_report(key, item, explain)).collect();
+        let required = items.iter().filter(|item| !item.optional);
+        let mut codes: Vec<u8> = required.clone().map(|item| item.verdict.exit_code()).collect();
+        let too_few = self.targets().iter().any(|target| {
+            target.name.is_none()
+                && target.min_count > 0
+                && self.matched(target) < target.min_count
+                && !self.is_denied(target)
+        });
+        if too_few {
+            codes.push(Verdict::Progressing.exit_code());
+        }
+        let skipped: Vec<_> = self.skipped().cloned().collect();
+        if !skipped.is_empty() {
+            codes.push(if items.is_empty() { 2 } else { 6 });
+        }
+        let worst = WORST.into_iter().find(|code| codes.contains(code)).unwrap_or(0);
+        let verdict = required
+            .map(|item| item.verdict)
+            .chain(too_few.then_some(Verdict::Progressing))
+            .min_by_key(|verdict| WORST.iter().position(|code| *code == verdict.exit_code()))
+            .unwrap_or(if skipped.is_empty() { Verdict::Complete } else { Verdict::Unverifiable });
+        let elapsed = self.start().map_or(0, |start| at.duration_since(start).as_millis());
+        #[expect(clippy::cast_precision_loss, reason = "a wait of 285,000 years would lose a millisecond")]
+        let elapsed_seconds = elapsed as f64 / 1000.0;
+        WaitReport {
+            api_version: "kubeguard.dev/v1",
+            kind: "WaitReport",
+            verdict,
+            exit_code: if ended == Ended::Interrupted { 130 } else { worst },
+            elapsed_seconds,
+            until: self.policy().until,
+            ended,
+            items,
+            skipped,
+            requests: self.requests(),
+        }
+    }
+
+    /// Returns the report of one item as it stands.
+    #[must_use]
+    pub fn item(&self, key: &ObjectKey) -> Option<ItemReport> {
+        Some(self.item_report(key, self.items().get(key)?, false))
+    }
+
+    fn item_report(&self, key: &ObjectKey, item: &Item, explain: bool) -> ItemReport {
+        let judged = &item.judgement;
+        let failed =
+            matches!(judged.verdict, Verdict::Failed | Verdict::Missing | Verdict::Terminating | Verdict::Unverifiable);
+        let settled = matches!(judged.verdict, Verdict::Complete | Verdict::Superseded);
+        let worst = judged.suspects.first().filter(|_| !settled);
+        let causes = if settled { Vec::new() } else { self.causes(key, &judged.suspects) };
+        let remedy = worst.filter(|_| failed || judged.fails_at.is_some()).map(remedy).or_else(|| {
+            let row = judged.word.as_ref().filter(|_| judged.verdict != Verdict::Complete)?.reason.row();
+            Some(fill(row.remedy, &own_names(key, self.view().get(key))))
+        });
+        ItemReport {
+            api_version: item.api_version.clone(),
+            object_kind: key.kind.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            source: item.source.clone(),
+            verdict: judged.verdict,
+            reason: judged.word.as_ref().map_or(String::new(), ToString::to_string),
+            message: judged.message.clone(),
+            evidence: judged.evidence.map(Evidence::word),
+            witness: judged.evidence.and_then(witness),
+            generation: judged.generations.current,
+            observed_generation: judged.generations.observed,
+            since: Some(item.since),
+            fails_at: judged.fails_at,
+            causes,
+            remedy: remedy.unwrap_or_default(),
+            looser: worst
+                .filter(|_| judged.past_hold > 0)
+                .map(|worst| looser(worst, self.policy()))
+                .unwrap_or_default(),
+            notes: judged.notes.clone(),
+            warnings: judged.warnings.clone(),
+            optional: item.optional,
+            explain: explain.then(|| Explanation {
+                rule: judged.rule.to_owned(),
+                reads: judged.reads.clone(),
+                flips: judged.flips.clone(),
+            }),
+        }
+    }
+
+    /// Folds equal suspects: the same reason, container and message, whatever the pods are called.
+    fn causes(&self, item: &ObjectKey, suspects: &[Suspect]) -> Vec<Cause> {
+        let mut folded: Vec<(String, &Suspect, u64)> = Vec::new();
+        for suspect in suspects.iter().filter(|suspect| !(suspect.at == *item && suspect.container.is_none())) {
+            let same = format!(
+                "{}\u{0}{}\u{0}{}",
+                suspect.word,
+                suspect.container.as_deref().unwrap_or_default(),
+                normalise(&suspect.message, &suspect.at.name)
+            );
+            match folded.iter_mut().find(|(known, ..)| *known == same) {
+                Some((_, _, count)) => *count += 1,
+                None => folded.push((same, suspect, 1)),
+            }
+        }
+        folded.into_iter().take(MOST_CAUSES).map(|(_, suspect, count)| self.cause(item, suspect, count)).collect()
+    }
+
+    fn cause(&self, item: &ObjectKey, suspect: &Suspect, count: u64) -> Cause {
+        let object = self.view().get(&suspect.at);
+        let owner = object.and_then(|object| object.meta().controller());
+        let siblings = owner.map(|owner| self.view().controlled(&owner.uid, &suspect.at.kind).count());
+        let events = object.map_or_else(Vec::new, |object| newest_events(&self.view().events(&object.meta().uid)));
+        let mut unavailable = Vec::new();
+        let mut log = Vec::new();
+        if let Some(container) = &suspect.container {
+            match self.log(&suspect.at.namespace, &suspect.at.name, container) {
+                Some(Ok(lines)) => log.clone_from(lines),
+                Some(Err(why)) => unavailable.push(why.clone()),
+                None => {}
+            }
+        }
+        if let super::view::Lookup::Denied(what) =
+            self.view().reading("", "Event", &suspect.at.namespace, "list events")
+        {
+            unavailable.push(format!("cannot {what}"));
+        }
+        Cause {
+            object_kind: suspect.at.kind.clone(),
+            namespace: suspect.at.namespace.clone(),
+            name: suspect.at.name.clone(),
+            container: suspect.container.clone(),
+            reason: suspect.word.to_string(),
+            message: suspect.message.clone(),
+            since: suspect.since,
+            count,
+            of: siblings.and_then(|siblings| u64::try_from(siblings).ok()),
+            chain: self.chain(item, object),
+            events,
+            log,
+            unavailable,
+        }
+    }
+
+    /// Returns the owners between an object and the item, nearest first, as in `replicaset web-6c9f (revision 8)`.
+    fn chain(&self, item: &ObjectKey, object: Option<&Object>) -> Vec<String> {
+        let mut chain = Vec::new();
+        let mut next = object;
+        while let Some(owner) = next.and_then(|object| object.meta().controller()) {
+            next = self.view().by_uid(&owner.uid);
+            let Some(found) = next.filter(|found| found.key != *item && chain.len() < 8) else { break };
+            let revision = found.meta().annotation("deployment.kubernetes.io/revision");
+            let revision = if revision.is_empty() { String::new() } else { format!(" (revision {revision})") };
+            chain.push(format!("{} {}{revision}", found.key.kind.to_lowercase(), found.key.name));
+        }
+        chain
+    }
+}
+
+fn witness(evidence: Evidence) -> Option<&'static str> {
+    let Evidence::Weak(witness) = evidence else { return None };
+    Some(match witness {
+        Witness::Kind => "kind",
+        Witness::FirstGeneration => "firstGeneration",
+        Witness::ManagedFields => "managedFields",
+        Witness::ConditionTime => "conditionTime",
+        Witness::Changed => "changed",
+    })
+}
+
+/// The newest warnings of an object, newest first; a warning older than a newer normal event is superseded.
+fn newest_events(events: &[&Event]) -> Vec<String> {
+    let superseded: Option<Timestamp> =
+        events.iter().filter(|event| event.r#type == "Normal").filter_map(|event| event.newest()).max();
+    events
+        .iter()
+        .rev()
+        .filter(|event| event.r#type == "Warning" && event.newest() >= superseded)
+        .take(MOST_EVENTS)
+        .map(|event| {
+            let times = if event.times() > 1 { format!(" ({} times)", event.times()) } else { String::new() };
+            format!("{}: {}{times}", event.reason, event.message)
+        })
+        .collect()
+}
+
+/// Replaces what differs between equal pods: names, hashes, addresses, numbers.
+fn normalise(message: &str, name: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    let mut digits = false;
+    for c in message.replace(name, "…").chars() {
+        if c.is_ascii_digit() {
+            if !digits {
+                text.push('#');
+            }
+            digits = true;
+        } else {
+            text.push(c);
+            digits = false;
+        }
+    }
+    text
+}
+
+fn remedy(suspect: &Suspect) -> String {
+    let mut names: BTreeMap<&str, String> =
+        suspect.names.iter().map(|(placeholder, name)| (*placeholder, name.clone())).collect();
+    names.entry("kind").or_insert_with(|| suspect.at.kind.to_lowercase());
+    names.entry("name").or_insert_with(|| suspect.at.name.clone());
+    fill(suspect.word.reason.row().remedy, &names)
+}
+
+fn own_names<'a>(key: &ObjectKey, object: Option<&Object>) -> BTreeMap<&'a str, String> {
+    let mut names = BTreeMap::from([("kind", key.kind.to_lowercase()), ("name", key.name.clone())]);
+    let provenance = object.map(|object| &object.provenance);
+    if let Some(write) = provenance.and_then(|provenance| provenance.spec.as_ref()) {
+        names.insert("manager", write.manager.clone());
+        names.extend(write.time.map(|time| ("time", time.to_string())));
+    }
+    if let Some(time) = provenance.and_then(|provenance| provenance.status.as_ref()?.time) {
+        names.insert("written", time.to_string());
+    }
+    names
+}
+
+/// Fills `{name|default}`.
+fn fill(template: &str, names: &BTreeMap<&str, String>) -> String {
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((placeholder, after)) = after.split_once('}') else { break };
+        let (name, default) = placeholder.split_once('|').unwrap_or((placeholder, ""));
+        text.push_str(before);
+        text.push_str(names.get(name).map_or(default, String::as_str));
+        rest = after;
+    }
+    text.push_str(rest);
+    text
+}
+
+/// Flags that would have waited longer.
+fn looser(suspect: &Suspect, policy: &Policy) -> Vec<String> {
+    let word: &Word = &suspect.word;
+    let mut flags = match policy.patience(word, suspect.holds) {
+        Patience::For(hold) if hold.as_secs() >= 30 => vec![format!("--tolerate {word}={}s", hold.as_secs() * 2)],
+        Patience::For(_) | Patience::Restarts(_) => vec![format!("--tolerate {word}=5m")],
+        Patience::Never => Vec::new(),
+    };
+    let patient = Policy { profile: Profile::Patient, ..policy.clone() };
+    if policy.profile != Profile::Patient
+        && patient.patience(word, suspect.holds) != policy.patience(word, suspect.holds)
+    {
+        flags.push("--profile patient".to_owned());
+    }
+    flags
+}
