@@ -1,4 +1,8 @@
 //! Lists, watches, files and discovery: where objects come from.
 
+pub mod discovery;
+pub mod manifests;
+pub mod pages;
 pub mod resource;
 pub mod selector;
+pub(crate) mod watch;

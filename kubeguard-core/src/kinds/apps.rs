@@ -1,7 +1,7 @@
 //! Kinds of the group apps: workloads and their revisions.
 
 use super::meta::conditions;
-use super::{IntOrString, ObjectMeta, PodTemplateSpec, Time, kinds, message};
+use super::{IntOrString, LabelSelector, ObjectMeta, PodTemplateSpec, Time, kinds, message};
 
 kinds! {
     Deployment = "apps" / "v1" / "deployments", namespaced: true;
@@ -26,6 +26,7 @@ message! {
     /// What a deployment wants.
     struct DeploymentSpec {
         1 replicas: i32?,
+        2 selector: {LabelSelector},
         3 template: {PodTemplateSpec},
         4 strategy: {DeploymentStrategy},
         5 min_ready_seconds: i32,
@@ -89,6 +90,7 @@ message! {
     /// What a replica set wants.
     struct ReplicaSetSpec {
         1 replicas: i32?,
+        3 selector: {LabelSelector},
         4 min_ready_seconds: i32,
     }
 }
@@ -129,6 +131,7 @@ message! {
     /// What a stateful set wants.
     struct StatefulSetSpec {
         1 replicas: i32?,
+        2 selector: {LabelSelector},
         6 pod_management_policy: String,
         7 update_strategy: {StatefulSetUpdateStrategy},
         9 min_ready_seconds: i32,

@@ -1,6 +1,6 @@
 //! Kinds of the group batch.
 
-use super::{ObjectMeta, PodCondition, Time, kinds, message};
+use super::{LabelSelector, ObjectMeta, PodCondition, Time, kinds, message};
 
 kinds! {
     Job = "batch" / "v1" / "jobs", namespaced: true;
@@ -20,6 +20,7 @@ message! {
     struct JobSpec {
         1 parallelism: i32?,
         2 completions: i32?,
+        4 selector: {LabelSelector},
         9 completion_mode: String,
         10 suspend: bool,
     }

@@ -30,6 +30,13 @@ message! {
     }
 }
 
+message! {
+    /// Which labels a workload's pods carry; the pods are found by owner, this only narrows a list.
+    struct LabelSelector {
+        1 match_labels: Map,
+    }
+}
+
 impl ObjectMeta {
     /// Returns the owner that controls the object, at most one by the API's contract.
     #[must_use]

@@ -7,7 +7,8 @@ use jiff::SignedDuration;
 use super::reason::{Class, Reason, Word};
 
 /// How long a suspect is only suspected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Hold {
     /// This many seconds; for [`Class::Budget`] this many restarts.
     Seconds(u32),
@@ -152,7 +153,8 @@ words! {
 }
 
 /// Everything a caller can ask of a wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Policy {
     /// How far the set must come.
     pub until: Level,
@@ -175,8 +177,10 @@ pub struct Policy {
     /// What the first failure does to the rest.
     pub on_failure: OnFailure,
     /// The whole wait; `None` waits for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<SignedDuration>,
     /// No progress of any open item for this long ends the wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub stall: Option<SignedDuration>,
     /// Quiet time after success.
     pub settle: SignedDuration,

@@ -27,7 +27,6 @@ pub struct State {
     items: BTreeMap<ObjectKey, Item>,
     view: View,
     timers: BTreeSet<(Timestamp, ObjectKey)>,
-    failed_reads: BTreeMap<Area, String>,
     skipped: BTreeMap<(String, String), Skipped>,
     logs: BTreeMap<(String, String, String), Log>,
     ended: Option<(Ended, Timestamp)>,
@@ -70,7 +69,6 @@ impl State {
             items: BTreeMap::new(),
             view: View::default(),
             timers: BTreeSet::new(),
-            failed_reads: BTreeMap::new(),
             skipped: BTreeMap::new(),
             logs: BTreeMap::new(),
             ended: None,
@@ -101,14 +99,11 @@ impl State {
             Record::Event(op, object) => self.take_event(*op, object, &mut touched),
             Record::Relist(resource, namespace) => {
                 let area = Area::new(&resource.group, &resource.kind, namespace.as_deref());
-                self.failed_reads.remove(&area);
                 self.view.mark_served(&resource.group, &resource.kind, true);
                 self.view.mark_read(area);
                 touched.extend(self.concerned(resource));
             }
-            Record::Error(resource, status, message) => {
-                let area = Area::new(&resource.group, &resource.kind, None);
-                self.failed_reads.insert(area, message.clone());
+            Record::Error(resource, status, _) => {
                 if *status == Some(404) {
                     self.view.mark_served(&resource.group, &resource.kind, false);
                     touched.extend(self.concerned(resource));
@@ -404,6 +399,14 @@ impl State {
         open.map(|item| item.moved_at).max().or(self.start)?.checked_add(stall).ok()
     }
 
+    /// Returns whether everything that the judgement needs as it stands has been read, or may not be.
+    pub(crate) fn has_read_all(&self) -> bool {
+        self.wants().keys().all(|(resource, namespace)| {
+            let namespace = namespace.as_deref().unwrap_or_default();
+            !matches!(self.view.reading(&resource.group, &resource.kind, namespace, "list"), Lookup::Unread)
+        })
+    }
+
     /// Replaces the count of requests made so far.
     pub fn count_requests(&mut self, requests: Requests) {
         self.requests = requests;
@@ -443,10 +446,6 @@ impl State {
 
     pub(crate) fn log(&self, namespace: &str, pod: &str, container: &str) -> Option<&Log> {
         self.logs.get(&(namespace.to_owned(), pod.to_owned(), container.to_owned()))
-    }
-
-    pub(crate) fn failed_reads(&self) -> impl Iterator<Item = &String> {
-        self.failed_reads.values()
     }
 }
 

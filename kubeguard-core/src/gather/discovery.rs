@@ -1,0 +1,286 @@
+//! Which kinds a server serves, and what people call them.
+
+use serde::Deserialize;
+
+use super::resource::Resource;
+use crate::access::{Call, Cluster};
+use crate::error::{Error, Failure, Result};
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;q=0.5";
+/// More suggestions than these are no help.
+const MOST_SIMILAR: usize = 3;
+
+/// A kind with the names people use for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Where the server keeps it.
+    pub resource: Resource,
+    /// As in `deployment`.
+    pub singular: String,
+    /// As in `deploy`.
+    pub short: Vec<String>,
+}
+
+/// The kinds of one server, those of preferred groups and versions first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Discovery {
+    kinds: Vec<Named>,
+}
+
+/// Built-in kinds that need no question to the server: group, version, kind, plural, namespaced, short names.
+const WELL_KNOWN: &[(&str, &str, &str, &str, bool, &str)] = &[
+    ("", "v1", "Pod", "pods", true, "po"),
+    ("", "v1", "Service", "services", true, "svc"),
+    ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true, "pvc"),
+    ("", "v1", "Namespace", "namespaces", false, "ns"),
+    ("", "v1", "Node", "nodes", false, "no"),
+    ("", "v1", "Event", "events", true, "ev"),
+    ("", "v1", "ConfigMap", "configmaps", true, "cm"),
+    ("", "v1", "Secret", "secrets", true, ""),
+    ("", "v1", "ServiceAccount", "serviceaccounts", true, "sa"),
+    ("", "v1", "ReplicationController", "replicationcontrollers", true, "rc"),
+    ("apps", "v1", "Deployment", "deployments", true, "deploy"),
+    ("apps", "v1", "StatefulSet", "statefulsets", true, "sts"),
+    ("apps", "v1", "DaemonSet", "daemonsets", true, "ds"),
+    ("apps", "v1", "ReplicaSet", "replicasets", true, "rs"),
+    ("apps", "v1", "ControllerRevision", "controllerrevisions", true, ""),
+    ("batch", "v1", "Job", "jobs", true, ""),
+    ("batch", "v1", "CronJob", "cronjobs", true, "cj"),
+    ("networking.k8s.io", "v1", "Ingress", "ingresses", true, "ing"),
+    ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", true, "netpol"),
+    ("rbac.authorization.k8s.io", "v1", "Role", "roles", true, ""),
+    ("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", true, ""),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", false, ""),
+    ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", false, ""),
+    ("storage.k8s.io", "v1", "StorageClass", "storageclasses", false, "sc"),
+    ("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", false, "crd,crds"),
+    ("apiregistration.k8s.io", "v1", "APIService", "apiservices", false, ""),
+];
+
+impl Discovery {
+    /// Returns the built-in kinds that every supported server has, without asking one.
+    #[must_use]
+    pub fn well_known() -> Self {
+        let kinds = WELL_KNOWN.iter().map(|(group, version, kind, plural, namespaced, short)| Named {
+            resource: Resource {
+                group: (*group).to_owned(),
+                version: (*version).to_owned(),
+                kind: (*kind).to_owned(),
+                plural: (*plural).to_owned(),
+                namespaced: *namespaced,
+            },
+            singular: kind.to_lowercase(),
+            short: short.split(',').filter(|short| !short.is_empty()).map(ToOwned::to_owned).collect(),
+        });
+        Self { kinds: kinds.collect() }
+    }
+
+    /// Asks the server for everything it serves: two requests where it aggregates discovery, else one per version.
+    ///
+    /// # Errors
+    /// [`Error::Api`] when the server cannot be asked. A group whose own server is down is left out.
+    pub async fn of(cluster: &Cluster) -> Result<Self> {
+        let failed = |failure| cluster.failed("ask the server for its kinds", failure);
+        let mut kinds = Vec::new();
+        for path in ["/api", "/apis"] {
+            let answer = cluster.fetch(Call::Get, path, AGGREGATED).await.map_err(failed)?;
+            match serde_json::from_slice::<Groups>(&answer.body) {
+                Ok(groups) if groups.kind == "APIGroupDiscoveryList" => kinds.extend(groups.kinds()),
+                _ => kinds.extend(legacy(cluster, path, &answer.body).await.map_err(failed)?),
+            }
+        }
+        Ok(Self { kinds })
+    }
+
+    /// Returns the kind that somebody calls `name`: plural, singular, kind or short name, with group, or version and
+    /// group, behind dots, in any case.
+    #[must_use]
+    pub fn resolve(&self, name: &str) -> Option<&Resource> {
+        let name = name.to_lowercase();
+        let (head, rest) = name.split_once('.').unwrap_or((&name, ""));
+        let called = |named: &&Named| {
+            let Resource { kind, plural, .. } = &named.resource;
+            plural == head
+                || named.singular == head
+                || kind.to_lowercase() == head
+                || named.short.iter().any(|s| s == head)
+        };
+        let of_group = |named: &&Named| {
+            let Resource { group, version, .. } = &named.resource;
+            rest.is_empty()
+                || *group == rest
+                || format!("{version}.{group}") == rest
+                || (group.is_empty() && version == rest)
+        };
+        // As in client-go: full names before short ones, whatever their order.
+        let mut found = self.kinds.iter().filter(called).filter(of_group);
+        let first = found.next()?;
+        let exact = |named: &&Named| named.resource.plural == head || named.singular == head;
+        let best = if exact(&first) { first } else { found.find(exact).unwrap_or(first) };
+        Some(&best.resource)
+    }
+
+    /// Returns the kind of a manifest; the version need not be the one asked for when the server serves another.
+    #[must_use]
+    pub fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Resource> {
+        let mut same = self.kinds.iter().map(|named| &named.resource).filter(|r| r.group == group && r.kind == kind);
+        let first = same.next()?;
+        if first.version == version { Some(first) } else { same.find(|r| r.version == version).or(Some(first)) }
+    }
+
+    /// Returns the error for a kind that is not there, with similar names.
+    #[must_use]
+    pub fn unknown(&self, name: &str) -> Error {
+        let head = name.split('.').next().unwrap_or(name).to_lowercase();
+        let mut similar: Vec<(usize, String)> = self
+            .kinds
+            .iter()
+            .flat_map(|named| {
+                let names = [&named.resource.plural, &named.singular].into_iter().chain(&named.short);
+                let nearest = names.map(|candidate| strsim::damerau_levenshtein(candidate, &head)).min();
+                nearest.map(|distance| (distance, named.resource.to_string()))
+            })
+            .filter(|(distance, _)| *distance <= 1 + head.len() / 4)
+            .collect();
+        similar.sort();
+        similar.dedup_by(|a, b| a.1 == b.1);
+        let similar = similar.into_iter().take(MOST_SIMILAR).map(|(_, name)| name).collect();
+        Error::UnknownKind { name: name.to_owned(), similar }
+    }
+}
+
+#[derive(Deserialize)]
+struct Groups {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    items: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    #[serde(default)]
+    metadata: crate::kinds::ObjectMeta,
+    #[serde(default)]
+    versions: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: String,
+    #[serde(default)]
+    resources: Vec<Discovered>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Discovered {
+    resource: String,
+    response_kind: Option<ResponseKind>,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    singular_resource: String,
+    #[serde(default)]
+    short_names: Vec<String>,
+    #[serde(default)]
+    verbs: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct ResponseKind {
+    kind: String,
+}
+
+impl Groups {
+    fn kinds(self) -> Vec<Named> {
+        let mut kinds = Vec::new();
+        for group in self.items {
+            for version in group.versions {
+                for found in version.resources.into_iter().filter(|found| found.verbs.iter().any(|verb| verb == "get"))
+                {
+                    let Some(kind) = found.response_kind else { continue };
+                    kinds.push(Named {
+                        resource: Resource {
+                            group: group.metadata.name.clone(),
+                            version: version.version.clone(),
+                            kind: kind.kind,
+                            plural: found.resource,
+                            namespaced: found.scope == "Namespaced",
+                        },
+                        singular: found.singular_resource,
+                        short: found.short_names,
+                    });
+                }
+            }
+        }
+        kinds
+    }
+}
+
+/// Discovery of servers that do not aggregate: the list of versions, then each version's kinds.
+async fn legacy(cluster: &Cluster, path: &str, body: &[u8]) -> std::result::Result<Vec<Named>, Failure> {
+    let root: serde_json::Value =
+        serde_json::from_slice(body).map_err(|error| Failure::Answer(format!("discovery cannot be read: {error}")))?;
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut versions: Vec<String> =
+        root["versions"].as_array().into_iter().flatten().map(text).map(|version| format!("/api/{version}")).collect();
+    for group in root["groups"].as_array().into_iter().flatten() {
+        let preferred = text(&group["preferredVersion"]["groupVersion"]);
+        let others = group["versions"].as_array().into_iter().flatten().map(|version| text(&version["groupVersion"]));
+        let others: Vec<String> = others.filter(|version| *version != preferred).collect();
+        versions.extend(std::iter::once(preferred).chain(others).map(|version| format!("{path}/{version}")));
+    }
+    let mut kinds = Vec::new();
+    for path in versions {
+        let list = match cluster.fetch(Call::Get, &path, "application/json").await {
+            Ok(answer) => answer.body,
+            Err(failure) => {
+                tracing::warn!(path, %failure, "its kinds are left out");
+                continue;
+            }
+        };
+        let list: serde_json::Value = serde_json::from_slice(&list).unwrap_or_default();
+        let group_version = text(&list["groupVersion"]);
+        let (group, version) = group_version.split_once('/').unwrap_or(("", &group_version));
+        for found in list["resources"].as_array().into_iter().flatten() {
+            let plural = text(&found["name"]);
+            if plural.contains('/') {
+                continue;
+            }
+            kinds.push(Named {
+                resource: Resource {
+                    group: group.to_owned(),
+                    version: version.to_owned(),
+                    kind: text(&found["kind"]),
+                    plural,
+                    namespaced: found["namespaced"].as_bool().unwrap_or(false),
+                },
+                singular: text(&found["singularName"]),
+                short: found["shortNames"].as_array().into_iter().flatten().map(text).collect(),
+            });
+        }
+    }
+    Ok(kinds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_may_call_a_kind_as_kubectl_lets_them() {
+        let known = Discovery::well_known();
+        for name in ["deploy", "deployment", "deployments", "Deployment", "deployments.apps", "deployments.v1.apps"] {
+            assert_eq!(known.resolve(name).map(|resource| resource.kind.as_str()), Some("Deployment"), "{name}");
+        }
+        assert_eq!(known.resolve("deployments.example.org"), None);
+        assert_eq!(known.resolve("po").map(Resource::to_string).as_deref(), Some("pods"));
+    }
+
+    #[test]
+    fn a_typo_gets_the_names_that_are_near() {
+        let Error::UnknownKind { similar, .. } = Discovery::well_known().unknown("deploymnet") else { panic!() };
+        assert_eq!(similar, ["deployments.apps"]);
+    }
+}

@@ -1,0 +1,209 @@
+//! What a wait must read, computed from its state: the watches to run, and the Role that allows them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::object::{Body, ObjectKey};
+use super::record::Target;
+use super::state::State;
+use super::verdict::Verdict;
+use crate::gather::pages::Selection;
+use crate::gather::resource::Resource;
+use crate::kinds::{ControllerRevision, CustomResourceDefinition, Event, Node, Pod, ReplicaSet, StorageClass};
+
+/// One watch per kind and namespace, shared by every item and its children.
+pub(crate) type Place = (Resource, Option<String>);
+
+/// One thing a wait must be allowed to do.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// As in `deployments`, or `pods/log`.
+    pub resource: String,
+    /// Namespace; `None` for all, and for cluster-wide kinds.
+    pub namespace: Option<String>,
+    /// Names, where no more than these are read; empty for all.
+    pub names: Vec<String>,
+    /// As in `get`, `list`, `watch`.
+    pub verbs: Vec<&'static str>,
+    /// Why, for people.
+    pub why: &'static str,
+    /// Without it there is no verdict; else only detail is lost.
+    pub required: bool,
+}
+
+impl State {
+    /// Returns the watches that the wait needs as it stands. The set only grows: what was asked once stays.
+    pub(crate) fn wants(&self) -> BTreeMap<Place, Selection> {
+        let mut wants: BTreeMap<Place, Selection> = BTreeMap::new();
+        for target in self.targets() {
+            let selection = Selection {
+                resource: target.resource.clone(),
+                namespace: target.namespace.clone(),
+                name: target.name.clone(),
+                labels: target.labels.clone(),
+                fields: target.fields.clone(),
+            };
+            add(&mut wants, selection);
+        }
+        for (key, item) in self.items() {
+            let has_suspects = !item.judgement.suspects.is_empty();
+            let done = matches!(item.judgement.verdict, Verdict::Complete | Verdict::Missing | Verdict::Superseded);
+            let Some(object) = self.view().get(key).filter(|_| !done || has_suspects) else { continue };
+            let place = self.place(key);
+            let place = place.as_deref();
+            for resource in children(&object.body) {
+                let place = place.filter(|_| resource.namespaced);
+                let one = self.only_of_its_namespace(key);
+                let labels = if one && resource.kind != "ReplicaSet" { selector(&object.body) } else { String::new() };
+                add(&mut wants, Selection { labels, ..Selection::all(resource, place) });
+            }
+            if has_suspects || matches!(object.body, Body::Claim(_) | Body::Service(_)) {
+                add(&mut wants, Selection::all(Resource::of::<Event>(), place));
+            }
+            if matches!(object.body, Body::Custom(..)) && !object.key.group.is_empty() {
+                let mut selection = Selection::all(Resource::of::<CustomResourceDefinition>(), None);
+                selection.name = self.definition_of(key);
+                if selection.name.is_some() {
+                    add(&mut wants, selection);
+                }
+            }
+        }
+        wants
+    }
+
+    /// Returns the name of the definition behind a custom resource, from the plural of the target that named it.
+    fn definition_of(&self, key: &ObjectKey) -> Option<String> {
+        let of = |target: &&Target| target.resource.group == key.group && target.resource.kind == key.kind;
+        let target = self.targets().iter().find(of)?;
+        Some(format!("{}.{}", target.resource.plural, key.group))
+    }
+
+    /// Returns where an item's children are read: its namespace, or everywhere when it was asked for everywhere.
+    fn place(&self, key: &ObjectKey) -> Option<String> {
+        let everywhere = self.targets().iter().any(|target| {
+            target.name.is_none()
+                && target.namespace.is_none()
+                && target.resource.namespaced
+                && target.resource.kind == key.kind
+                && target.resource.group == key.group
+        });
+        (!everywhere && !key.namespace.is_empty()).then(|| key.namespace.clone())
+    }
+
+    fn only_of_its_namespace(&self, key: &ObjectKey) -> bool {
+        self.items().keys().filter(|other| other.namespace == key.namespace).count() == 1
+    }
+
+    /// Returns the definitions that are established and whose kinds discovery has not been seen to list.
+    pub(crate) fn wants_served(&self) -> BTreeSet<Resource> {
+        let mut wanted = BTreeSet::new();
+        for (key, item) in self.items().iter().filter(|(key, _)| key.kind == "CustomResourceDefinition") {
+            let Some(Body::Definition(definition)) = self.view().get(key).map(|object| &object.body) else { continue };
+            let (group, kind) = definition.defines();
+            let version = definition.spec.versions.iter().find(|version| version.served);
+            if item.judgement.rule == "WD-X4" && self.view().served(group, kind) != Some(true) {
+                wanted.extend(version.map(|version| Resource {
+                    group: group.to_owned(),
+                    version: version.name.clone(),
+                    kind: kind.to_owned(),
+                    plural: definition.spec.names.plural.clone(),
+                    namespaced: definition.spec.scope == "Namespaced",
+                }));
+            }
+        }
+        wanted
+    }
+}
+
+/// Two wishes for the same place become one that holds both.
+fn add(wants: &mut BTreeMap<Place, Selection>, wish: Selection) {
+    let place = (wish.resource.clone(), wish.namespace.clone());
+    match wants.get_mut(&place) {
+        None => {
+            wants.insert(place, wish);
+        }
+        Some(known) if *known == wish => {}
+        Some(known) => *known = Selection::all(wish.resource, wish.namespace.as_deref()),
+    }
+}
+
+fn children(body: &Body) -> Vec<Resource> {
+    match body {
+        Body::Deployment(_) => vec![Resource::of::<ReplicaSet>(), Resource::of::<Pod>()],
+        Body::ReplicaSet(_) | Body::StatefulSet(_) | Body::Job(_) => vec![Resource::of::<Pod>()],
+        Body::DaemonSet(_) => {
+            vec![Resource::of::<ControllerRevision>(), Resource::of::<Pod>(), Resource::of::<Node>()]
+        }
+        Body::Claim(_) => vec![Resource::of::<StorageClass>(), Resource::of::<Pod>()],
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the labels by which a single workload's pods are found.
+fn selector(body: &Body) -> String {
+    let labels = match body {
+        Body::Deployment(object) => object.spec.as_ref().and_then(|spec| spec.selector.as_ref()),
+        Body::ReplicaSet(object) => object.spec.as_ref().and_then(|spec| spec.selector.as_ref()),
+        Body::StatefulSet(object) => object.spec.as_ref().and_then(|spec| spec.selector.as_ref()),
+        Body::Job(object) => object.spec.as_ref().and_then(|spec| spec.selector.as_ref()),
+        _ => None,
+    };
+    let pairs = labels.map(|labels| &labels.match_labels).into_iter().flatten();
+    pairs.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// Returns what waiting for `targets` needs: the one list from which a Role is printed.
+#[must_use]
+pub fn needs(targets: &[Target]) -> Vec<Need> {
+    let mut needs = BTreeSet::new();
+    for target in targets {
+        let Resource { group, plural, kind, namespaced, .. } = &target.resource;
+        let namespace = target.namespace.clone().filter(|_| *namespaced);
+        let need = |group: &str, resource: &str, verbs: &[&'static str], why, namespaced: bool| Need {
+            group: group.to_owned(),
+            resource: resource.to_owned(),
+            namespace: namespace.clone().filter(|_| namespaced),
+            names: Vec::new(),
+            verbs: verbs.to_vec(),
+            why,
+            required: false,
+        };
+        let mut own = need(group, plural, &["get", "list", "watch"], "the verdict", true);
+        own.names = target.name.iter().cloned().collect();
+        own.required = true;
+        needs.insert(own);
+        let watch = &["list", "watch"];
+        match (group.as_str(), kind.as_str()) {
+            ("apps", "Deployment") => {
+                needs.insert(need("apps", "replicasets", watch, "pods of the new revision", true));
+            }
+            ("apps", "DaemonSet") => {
+                needs.insert(need("apps", "controllerrevisions", watch, "pods of the new revision", true));
+                needs.insert(need("", "nodes", watch, "broken and joining nodes", false));
+            }
+            ("", "PersistentVolumeClaim") => {
+                needs.insert(need("storage.k8s.io", "storageclasses", watch, "binding modes", false));
+            }
+            ("", _) | ("apps" | "batch", _) => {}
+            _ => {
+                let mut definition = need(
+                    "apiextensions.k8s.io",
+                    "customresourcedefinitions",
+                    &["get", "list", "watch"],
+                    "what it reports",
+                    false,
+                );
+                definition.names = vec![format!("{plural}.{group}")];
+                needs.insert(definition);
+            }
+        }
+        let has_pods = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "PersistentVolumeClaim"];
+        if has_pods.contains(&kind.as_str()) {
+            needs.insert(need("", "pods", watch, "early failures", true));
+            needs.insert(need("", "pods/log", &["get"], "log lines", true));
+        }
+        needs.insert(need("", "events", watch, "reasons", true));
+    }
+    needs.into_iter().collect()
+}
