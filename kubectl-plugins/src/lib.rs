@@ -1,1 +1,12 @@
-//! x
+//! kubectl plugins on top of kubeguard-core: flags, output, exit codes. The answers come from the library.
+
+mod cli;
+mod duration;
+mod exit;
+mod explain;
+mod live;
+mod output;
+mod terminal;
+pub mod wait_deploy;
+
+pub use exit::ExitCode;

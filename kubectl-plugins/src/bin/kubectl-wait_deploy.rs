@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! `kubectl wait-deploy`.
+
+fn main() -> std::process::ExitCode {
+    // Fails only when a provider is installed already, which is as good.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    kubectl_plugins::wait_deploy::run()
+}

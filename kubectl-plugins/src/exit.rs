@@ -1,0 +1,63 @@
+//! The exit codes, the same for every binary.
+
+/// Why a command ended, as the process tells its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCode {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+    /// No answer: wrong usage, no cluster, no permission, an unreadable file.
+    NoAnswer,
+    /// Not yet.
+    NotYet,
+    /// Changed under us.
+    Changed,
+    /// Refused as unsafe or unprovable.
+    Unprovable,
+    /// Partly done.
+    Partly,
+    /// Interrupted.
+    Interrupted,
+}
+
+impl ExitCode {
+    /// Every code with its meaning, as `--help` lists them.
+    pub const ALL: &'static [(Self, &'static str)] = &[
+        (Self::Yes, "yes: rolled out"),
+        (Self::No, "no: failed, missing or being deleted"),
+        (Self::NoAnswer, "no answer: wrong usage, cluster cannot be reached, no permission, unreadable file"),
+        (Self::NotYet, "not yet: timed out, stalled, or --once while progressing or suspended"),
+        (Self::Changed, "changed under us: superseded"),
+        (Self::Unprovable, "unprovable: nothing ties the status to this spec"),
+        (Self::Partly, "partly: some objects could not be judged, the others are reported"),
+        (Self::Interrupted, "interrupted"),
+    ];
+
+    /// Returns the number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Yes => 0,
+            Self::No => 1,
+            Self::NoAnswer => 2,
+            Self::NotYet => 3,
+            Self::Changed => 4,
+            Self::Unprovable => 5,
+            Self::Partly => 6,
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// Returns the table for `--help`.
+    pub(crate) fn help() -> String {
+        let rows = Self::ALL.iter().map(|(code, meaning)| format!("  {:<4} {meaning}\n", code.code()));
+        format!("Exit codes:\n{}", rows.collect::<String>())
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code.code())
+    }
+}

@@ -1,0 +1,55 @@
+//! One file per format behind one trait; a format adds no decisions.
+
+mod json;
+mod name;
+mod ndjson;
+mod table;
+
+pub(crate) use table::{columns, detail, name, style};
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use kubeguard_core::wait::report::{ItemReport, WaitReport};
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// Lines for people
+    #[default]
+    Table,
+    /// Lines for people, with evidence, generations and rules
+    Wide,
+    /// One JSON object
+    Json,
+    /// The same as YAML
+    Yaml,
+    /// One JSON line per change
+    Ndjson,
+    /// Names of the objects that are not complete
+    Name,
+}
+
+/// Writes answers in one format.
+pub(crate) trait Show {
+    /// Returns what is written while the wait goes on, whenever something changed.
+    fn change(&self, _time: Timestamp, _item: &ItemReport) -> Option<String> {
+        None
+    }
+
+    /// Returns what is written at the end.
+    fn report(&self, report: &WaitReport) -> String;
+}
+
+impl Format {
+    /// Returns the writer of this format.
+    pub(crate) fn writer(self, colour: bool) -> Box<dyn Show> {
+        match self {
+            Self::Table => Box::new(table::Table { colour, wide: false }),
+            Self::Wide => Box::new(table::Table { colour, wide: true }),
+            Self::Json => Box::new(json::Json),
+            Self::Yaml => Box::new(json::Yaml),
+            Self::Ndjson => Box::new(ndjson::Ndjson),
+            Self::Name => Box::new(name::Name),
+        }
+    }
+}

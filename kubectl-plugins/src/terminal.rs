@@ -1,0 +1,136 @@
+//! Owns stdout and stderr: what is an answer, what is chatter, what has colour. Nothing else writes.
+
+use std::io::{IsTerminal, Write};
+
+use clap::ValueEnum;
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` or `TERM=dumb` says otherwise.
+    #[default]
+    Auto,
+    /// Even into a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The two streams of the process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    colour_out: bool,
+    colour_err: bool,
+    quiet: bool,
+    live: bool,
+}
+
+/// A style, by what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Good,
+    Bad,
+    Waiting,
+    Plain,
+}
+
+impl Style {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Good => "32",
+            Self::Bad => "31",
+            Self::Waiting => "33",
+            Self::Plain => "",
+        }
+    }
+
+    /// Wraps `text`; plain without `colour`.
+    pub(crate) fn paint(self, text: &str, colour: bool) -> String {
+        if colour && self != Self::Plain { format!("\u{1b}[{}m{text}\u{1b}[0m", self.code()) } else { text.to_owned() }
+    }
+}
+
+impl Terminal {
+    /// Looks at the streams and the environment.
+    pub(crate) fn new(colour: Colour, quiet: bool) -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let wanted = |terminal: bool| match colour {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => terminal && !set("NO_COLOR") && !dumb,
+        };
+        let (out, err) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+        Self { colour_out: wanted(out), colour_err: wanted(err), quiet, live: err && !dumb && !quiet && !set("CI") }
+    }
+
+    /// Returns whether answers have colour.
+    pub(crate) fn colour(&self) -> bool {
+        self.colour_out
+    }
+
+    /// Returns whether progress may be redrawn in place.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Returns whether chatter has colour.
+    pub(crate) fn colour_chatter(&self) -> bool {
+        self.colour_err
+    }
+
+    /// Writes an answer. Returns whether anybody still reads: a closed pipe is a quiet success.
+    pub(crate) fn answer(&self, text: &str) -> bool {
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+    }
+
+    /// Writes chatter: progress, hints, warnings. Silent with `-q`.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// Writes an error, which is not chatter.
+    pub(crate) fn complain(&self, text: &str) {
+        let mut err = std::io::stderr().lock();
+        // Nobody is left to tell when stderr is closed too.
+        drop(writeln!(err, "{text}"));
+    }
+}
+
+/// Takes control characters out of text that came from a cluster; line ends and tabs become spaces.
+pub(crate) fn printable(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => clean.push(' '),
+            // Direction marks can make a line read as something else.
+            c if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) => {
+            }
+            c => clean.push(c),
+        }
+    }
+    clean
+}
+
+/// Shortens text to `most` characters.
+pub(crate) fn shorten(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_a_cluster_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\r\nc\u{202e}d"), "a[31mb cd");
+    }
+}

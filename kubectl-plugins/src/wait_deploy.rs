@@ -1,0 +1,391 @@
+//! `kubectl wait-deploy`: has it rolled out, and how do we know?
+
+mod input;
+mod rbac;
+mod reasons;
+
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use kubeguard_core::access::{Cluster, Environment};
+use kubeguard_core::error::{Error, Result};
+use kubeguard_core::gather::selector::Selector;
+use kubeguard_core::wait::live::Wait;
+use kubeguard_core::wait::object::Object;
+use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, OnFailure, Paused, PodMode, Policy, Profile};
+use kubeguard_core::wait::reason::Reason;
+use kubeguard_core::wait::record::{Op, Record, Target};
+use kubeguard_core::wait::recording::{Replay, Update};
+use kubeguard_core::wait::report::{Ended, WaitReport};
+use kubeguard_core::wait::state::State;
+
+use crate::cli::{AccessArgs, ChatterArgs, ScopeArgs};
+use crate::duration;
+use crate::exit::ExitCode;
+use crate::explain;
+use crate::live::Progress;
+use crate::output::{Format, Show};
+use crate::terminal::Terminal;
+
+const NAME: &str = "kubectl wait-deploy";
+const BINARY: &str = "kubectl-wait_deploy";
+const EXAMPLES: &str = "Examples:
+  kubectl apply -f app.yaml -o json | kubectl wait-deploy -f -   wait for what was just applied
+  kubectl wait-deploy deploy/web sts/db -n team                  wait for two objects
+  kubectl wait-deploy deploy -A -l team=shop --timeout 5m        wait for every Deployment of a team
+  kubectl wait-deploy kafka/main --once -o json                  judge a custom resource now
+  kubectl wait-deploy -f snapshot.yaml --offline --explain       judge a file, contact nothing";
+
+/// Wait until objects have rolled out, and say why when they cannot
+///
+/// Judges Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, Pods, Services, PersistentVolumeClaims,
+/// Namespaces, CustomResourceDefinitions, APIServices and every custom resource. Ties each answer to the spec that was
+/// applied, fails early with the cause, and never believes a status that belongs to an older spec.
+#[derive(Debug, Parser)]
+#[command(name = BINARY, bin_name = NAME, version, args_conflicts_with_subcommands = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// TYPE/NAME…, TYPE NAME…, or TYPE[,TYPE] with a selector
+    #[arg(value_name = "OBJECT")]
+    objects: Vec<String>,
+    #[command(flatten)]
+    scope: ScopeArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
+    /// How the answer is written
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Output")]
+    output: Format,
+    /// Show the rule that decided, the fields it read and what would change the verdict
+    #[arg(long, help_heading = "Output")]
+    explain: bool,
+    #[command(flatten)]
+    chatter: ChatterArgs,
+    #[command(flatten)]
+    access: AccessArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List every reason with its class, hold times, remedy and explanation
+    Reasons {
+        /// Write JSON instead of a table
+        #[arg(short, long, value_parser = ["table", "json"], default_value = "table", value_name = "FORMAT")]
+        output: String,
+    },
+}
+
+fn word<T: std::str::FromStr<Err = ()> + 'static>(
+    words: &'static [&'static str],
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| text.parse().map_err(|()| format!("one of: {}", words.join(", ")))
+}
+
+/// What to wait for, and how long.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Wait")]
+struct WaitArgs {
+    /// How far: observed (the controller has read the spec), updated (every pod runs the new template), available
+    #[arg(long, value_name = "LEVEL", value_parser = word::<Level>(&["observed", "updated", "available"]))]
+    until: Option<Level>,
+    /// Time for the whole wait; 0 waits for ever [default: 10m]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    timeout: Option<SignedDuration>,
+    /// End when nothing made progress for this long [default: off]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    stall: Option<SignedDuration>,
+    /// Quiet time after success [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    settle: Option<SignedDuration>,
+    /// Judge now and end
+    #[arg(long)]
+    once: bool,
+    /// Judge the objects of -f as they stand, contact nothing
+    #[arg(long, requires = "filename", conflicts_with_all = ["once", "record", "replay"])]
+    offline: bool,
+    /// The moment that counts as now with --offline [default: the current time]
+    #[arg(long, value_name = "RFC3339", requires = "offline")]
+    now: Option<Timestamp>,
+    /// What proves that a status belongs to its spec: any, strong (an observed generation)
+    #[arg(long, value_name = "FLOOR", value_parser = word::<EvidenceFloor>(&["any", "strong"]))]
+    evidence: Option<EvidenceFloor>,
+    /// Believe a status that nothing ties to its spec
+    #[arg(long)]
+    assume_observed: bool,
+    /// Oldest generation that counts
+    #[arg(long, value_name = "N")]
+    min_generation: Option<i64>,
+    /// Uid that the object must have
+    #[arg(long, value_name = "UID")]
+    uid: Option<String>,
+    /// Accept a newer generation that somebody else writes meanwhile
+    #[arg(long)]
+    follow: bool,
+    /// Hold times and restart budget: strict, normal, patient [default: normal]
+    #[arg(long, value_name = "PROFILE", value_parser = word::<Profile>(&["strict", "normal", "patient"]))]
+    profile: Option<Profile>,
+    /// Wait longer before a reason fails, or for ever without a duration; repeatable
+    #[arg(long, value_name = "REASON[=DURATION]", value_parser = tolerate)]
+    tolerate: Vec<(String, Hold)>,
+    /// Fail at once for a reason; repeatable
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    fail_on: Vec<String>,
+    /// End at the first failure (fast), or gather all (collect) [default: fast]
+    #[arg(long, value_name = "WHEN", value_parser = word::<OnFailure>(&["fast", "collect"]))]
+    on_failure: Option<OnFailure>,
+    /// What a paused object counts as: suspended, complete, failed [default: suspended]
+    #[arg(long, value_name = "VERDICT", value_parser = word::<Paused>(&["suspended", "complete", "failed"]))]
+    paused: Option<Paused>,
+    /// How many objects a selector must match
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    min_count: usize,
+    /// Objects that may fail without failing the set
+    #[arg(long, value_name = "SELECTOR")]
+    optional: Option<Selector>,
+    /// When a Job is done: complete, started [default: complete]
+    #[arg(long, value_name = "WHEN", value_parser = word::<JobMode>(&["complete", "started"]))]
+    job_mode: Option<JobMode>,
+    /// When a bare pod is done: ready, complete [default: ready]
+    #[arg(long, value_name = "WHEN", value_parser = word::<PodMode>(&["ready", "complete"]))]
+    pod_mode: Option<PodMode>,
+    /// Record everything that happens into a file
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Play a recording again; further options ask "what if"
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "filename", "objects", "once"])]
+    replay: Option<PathBuf>,
+    /// Print the least Role for this wait and end
+    #[arg(long)]
+    print_rbac: bool,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    if text.parse::<Reason>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let nearest = Reason::ALL.iter().map(|reason| (strsim::jaro_winkler(reason.word(), text), reason.word()));
+    let nearest = nearest.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.88);
+    match nearest {
+        Some((_, word)) => Err(format!("no reason {text:?}; did you mean {word}?")),
+        // A controller's own word can be any CamelCase word.
+        None if text.starts_with(|c: char| c.is_ascii_uppercase()) => Ok(text.to_owned()),
+        None => Err(format!("no reason {text:?}; {NAME} reasons lists them")),
+    }
+}
+
+fn tolerate(text: &str) -> Result<(String, Hold), String> {
+    let (word, hold) = text.split_once('=').map_or((text, None), |(word, hold)| (word, Some(hold)));
+    let hold = match hold {
+        None => Hold::Never,
+        Some(hold) => {
+            let seconds = duration::parse(hold)?.as_secs();
+            Hold::Seconds(u32::try_from(seconds).map_err(|_| format!("{hold} is longer than 136 years"))?)
+        }
+    };
+    Ok((reason(word)?, hold))
+}
+
+impl WaitArgs {
+    /// Lays what was given over `policy`; what was left out stays.
+    fn lay_over(&self, policy: &mut Policy) {
+        fn set<T: Copy>(slot: &mut T, given: Option<T>) {
+            *slot = given.unwrap_or(*slot);
+        }
+        set(&mut policy.until, self.until);
+        set(&mut policy.evidence, self.evidence);
+        set(&mut policy.profile, self.profile);
+        set(&mut policy.on_failure, self.on_failure);
+        set(&mut policy.paused, self.paused);
+        set(&mut policy.job_mode, self.job_mode);
+        set(&mut policy.pod_mode, self.pod_mode);
+        set(&mut policy.settle, self.settle);
+        if let Some(timeout) = self.timeout {
+            policy.timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
+        }
+        policy.stall = self.stall.filter(|stall| !stall.is_zero()).or(policy.stall);
+        policy.once |= self.once;
+        policy.follow |= self.follow;
+        policy.assume_observed |= self.assume_observed;
+        policy.holds.extend(self.tolerate.iter().cloned());
+        policy.holds.extend(self.fail_on.iter().map(|word| (word.clone(), Hold::Seconds(0))));
+    }
+
+    fn policy(&self) -> Policy {
+        let mut policy = Policy::default();
+        self.lay_over(&mut policy);
+        policy
+    }
+}
+
+/// Returns the command with its examples and exit codes.
+#[must_use]
+pub fn command() -> clap::Command {
+    Args::command().after_help(format!("{}\n{EXAMPLES}", ExitCode::help()))
+}
+
+/// Runs the plugin with the arguments of this process.
+#[must_use]
+pub fn run() -> std::process::ExitCode {
+    let matches = match command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches)) {
+        Ok(args) => args,
+        Err(error) => {
+            // clap's own codes: 0 for help and version, 2 for wrong usage, as the contract says.
+            drop(error.print());
+            return u8::try_from(error.exit_code()).unwrap_or(ExitCode::NoAnswer.code()).into();
+        }
+    };
+    matches.chatter.start_logging();
+    let terminal = Terminal::new(matches.chatter.color, matches.chatter.quiet);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            terminal.complain(&format!("error: cannot start: {error}"));
+            return ExitCode::NoAnswer.into();
+        }
+    };
+    let code = match runtime.block_on(answer(&matches, &terminal)) {
+        Ok(code) => code,
+        Err(error) => {
+            explain::show(&terminal, &error);
+            ExitCode::NoAnswer.code()
+        }
+    };
+    // Connections that are still open must not hold the process.
+    runtime.shutdown_background();
+    code.into()
+}
+
+async fn answer(args: &Args, terminal: &Terminal) -> Result<u8> {
+    if let Some(Command::Reasons { output }) = &args.command {
+        terminal.answer(&if output == "json" { reasons::json() } else { reasons::table() });
+        return Ok(ExitCode::Yes.code());
+    }
+    let writer = args.output.writer(terminal.colour());
+    if let Some(file) = &args.wait.replay {
+        return replay(args, file, writer.as_ref(), terminal);
+    }
+    let named = input::Named::read(&args.objects, &args.scope)?;
+    if args.wait.offline {
+        let report = offline(args, named.manifests());
+        return Ok(finish(&report, writer.as_ref(), terminal));
+    }
+    let cluster = args.access.access(BINARY).connect(&Environment::of_process()).await?;
+    let targets = named.targets(&cluster, &args.scope, &args.wait).await?;
+    if args.wait.print_rbac {
+        terminal.answer(&rbac::manifests(&targets));
+        return Ok(ExitCode::Yes.code());
+    }
+    live(args, cluster, targets, writer.as_ref(), terminal).await
+}
+
+/// Judges files as they stand.
+fn offline(args: &Args, objects: Vec<(Object, Target)>) -> WaitReport {
+    let now = args.wait.now.unwrap_or_else(Timestamp::now);
+    let mut state = State::new(args.wait.policy(), args.wait.optional.clone(), now, false);
+    for (object, _) in &objects {
+        state.step(now, &Record::Event(Op::Listed, Box::new(object.clone())));
+    }
+    for (_, target) in objects {
+        state.step(now, &Record::Target(Box::new(target)));
+    }
+    state.step(now, &Record::Tick);
+    state.finish(Ended::Once);
+    state.report(args.explain)
+}
+
+async fn live(
+    args: &Args,
+    cluster: Cluster,
+    targets: Vec<Target>,
+    writer: &dyn Show,
+    terminal: &Terminal,
+) -> Result<u8> {
+    let policy = args.wait.policy();
+    let mut progress = Progress::new(*terminal, policy.timeout);
+    let mut wait = Wait::new(cluster, targets, policy, Timestamp::now);
+    if let Some(selector) = &args.wait.optional {
+        wait = wait.optional(selector.clone());
+    }
+    if let Some(path) = &args.wait.record {
+        let file = path.display().to_string();
+        let to =
+            std::fs::File::create(path).map_err(|source| Error::Io { doing: "write", file: file.clone(), source })?;
+        let tool = format!("{BINARY}/{}", env!("CARGO_PKG_VERSION"));
+        wait = wait.record(Box::new(to), &file, &tool, &std::env::args().skip(1).collect::<Vec<_>>());
+    }
+    let mut stop = std::pin::pin!(stopped());
+    let ended = loop {
+        tokio::select! {
+            update = wait.next() => match update {
+                Ok(Some(Update { time, changes })) => {
+                    let lines: String = changes.iter().filter_map(|item| writer.change(time, item)).collect();
+                    if !lines.is_empty() && !terminal.answer(&lines) {
+                        break Ok(());
+                    }
+                    let requests = wait.requests();
+                    progress.changed(time, &changes, || wait.items(), requests);
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            },
+            () = &mut stop => {
+                wait.interrupt();
+                break Ok(());
+            }
+            () = tokio::time::sleep(progress.beats_in()) => progress.beat(Timestamp::now(), &wait.items(), wait.requests()),
+        }
+    };
+    progress.end();
+    ended?;
+    if wait.skew().abs() > SignedDuration::from_secs(30) {
+        terminal
+            .say(&format!("warning: this machine's clock is {} off the server's", duration::human(wait.skew().abs())));
+    }
+    let Some(report) = wait.report(args.explain) else { return Ok(ExitCode::NoAnswer.code()) };
+    if let Some(contact) = wait.last_contact().filter(|_| report.ended == Ended::TimedOut) {
+        let ago = Timestamp::now().duration_since(contact);
+        if ago > SignedDuration::from_secs(60) {
+            terminal.say(&format!("warning: last contact with the server {} ago", duration::human(ago)));
+        }
+    }
+    Ok(finish(&report, writer, terminal))
+}
+
+/// Resolves when somebody asks the process to end: Ctrl-C, or a polite kill.
+async fn stopped() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = term.recv() => {}
+            }
+            return;
+        }
+    }
+    drop(tokio::signal::ctrl_c().await);
+}
+
+fn replay(args: &Args, path: &std::path::Path, writer: &dyn Show, terminal: &Terminal) -> Result<u8> {
+    let file = path.display().to_string();
+    let from = std::fs::File::open(path).map_err(|source| Error::Io { doing: "read", file: file.clone(), source })?;
+    let mut replay = Replay::open(BufReader::new(from), &file, |policy| args.wait.lay_over(policy))?;
+    while let Some(Update { time, changes }) = replay.next()? {
+        let lines: String = changes.iter().filter_map(|item| writer.change(time, item)).collect();
+        if !lines.is_empty() && !terminal.answer(&lines) {
+            break;
+        }
+    }
+    if replay.is_cut() {
+        terminal.say(&format!("warning: {file} was cut; this is judged from what is there"));
+    }
+    Ok(finish(&replay.report(args.explain), writer, terminal))
+}
+
+fn finish(report: &WaitReport, writer: &dyn Show, terminal: &Terminal) -> u8 {
+    terminal.answer(&writer.report(report));
+    report.exit_code
+}
