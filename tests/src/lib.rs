@@ -1,1 +1,11 @@
-//! x
+//! A real control plane, a scripted API server and upstream's own code, for tests.
+
+mod control_plane;
+mod fake_cluster;
+mod oracle;
+mod programs;
+
+pub use control_plane::{Behaviour, ControlPlane};
+pub use fake_cluster::{FakeCluster, Fault, Seen};
+pub use oracle::Oracle;
+pub use programs::plugin;
