@@ -183,9 +183,11 @@ fn conditions(status: &DeploymentStatus, want: i32, deadline: Option<i32>, outco
 }
 
 fn new_pods(newest: Option<&ReplicaSet>, cx: &Context<'_>, outcome: &mut Outcome) {
-    if let Some(set) = newest {
-        cx.suspect_pods(cx.view.pods(&set.metadata.uid), outcome);
+    let pods = newest.into_iter().flat_map(|set| cx.view.pods(&set.metadata.uid));
+    if let Lookup::Denied(what) = cx.reading("apps", "ReplicaSet") {
+        outcome.note("DetailUnavailable", format!("cannot {what}"));
     }
+    cx.suspect_pods(pods, outcome);
 }
 
 /// Returns how many available pods are enough, where an annotation asks for less than all.

@@ -25,7 +25,8 @@ import (
 // The storage form of the API server: a magic number and a runtime.Unknown.
 var magic = []byte("k8s\x00")
 
-const batch = 100
+// A transaction may hold 1.5 MiB.
+const batch = 50
 
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "kubeconfig of the control plane")
