@@ -5,7 +5,7 @@ use kubeguard_core::error::Error;
 use crate::terminal::{Terminal, printable};
 
 /// Shows an error with its chain and hint on stderr.
-pub(crate) fn show(terminal: &Terminal, error: &Error) {
+pub(crate) fn show(terminal: Terminal, error: &Error) {
     terminal.complain(&text(error));
 }
 

@@ -18,6 +18,7 @@ pub(crate) enum Colour {
 
 /// The two streams of the process.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts about two streams")]
 pub(crate) struct Terminal {
     colour_out: bool,
     colour_err: bool,
@@ -65,35 +66,37 @@ impl Terminal {
     }
 
     /// Returns whether answers have colour.
-    pub(crate) fn colour(&self) -> bool {
+    pub(crate) fn colour(self) -> bool {
         self.colour_out
     }
 
     /// Returns whether progress may be redrawn in place.
-    pub(crate) fn is_live(&self) -> bool {
+    pub(crate) fn is_live(self) -> bool {
         self.live
     }
 
     /// Returns whether chatter has colour.
-    pub(crate) fn colour_chatter(&self) -> bool {
+    pub(crate) fn colour_chatter(self) -> bool {
         self.colour_err
     }
 
     /// Writes an answer. Returns whether anybody still reads: a closed pipe is a quiet success.
-    pub(crate) fn answer(&self, text: &str) -> bool {
+    #[expect(clippy::unused_self, reason = "only who has a terminal may write")]
+    pub(crate) fn answer(self, text: &str) -> bool {
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
     }
 
     /// Writes chatter: progress, hints, warnings. Silent with `-q`.
-    pub(crate) fn say(&self, text: &str) {
+    pub(crate) fn say(self, text: &str) {
         if !self.quiet {
             self.complain(text);
         }
     }
 
     /// Writes an error, which is not chatter.
-    pub(crate) fn complain(&self, text: &str) {
+    #[expect(clippy::unused_self, reason = "only who has a terminal may write")]
+    pub(crate) fn complain(self, text: &str) {
         let mut err = std::io::stderr().lock();
         // Nobody is left to tell when stderr is closed too.
         drop(writeln!(err, "{text}"));

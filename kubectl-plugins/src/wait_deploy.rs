@@ -40,8 +40,8 @@ const EXAMPLES: &str = "Examples:
 
 /// Wait until objects have rolled out, and say why when they cannot
 ///
-/// Judges Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, Pods, Services, PersistentVolumeClaims,
-/// Namespaces, CustomResourceDefinitions, APIServices and every custom resource. Ties each answer to the spec that was
+/// Judges Deployments, `StatefulSets`, `DaemonSets`, `ReplicaSets`, Jobs, Pods, Services, `PersistentVolumeClaims`,
+/// Namespaces, `CustomResourceDefinitions`, `APIServices` and every custom resource. Ties each answer to the spec that was
 /// applied, fails early with the cause, and never believes a status that belongs to an older spec.
 #[derive(Debug, Parser)]
 #[command(name = BINARY, bin_name = NAME, version, args_conflicts_with_subcommands = true)]
@@ -86,6 +86,7 @@ fn word<T: std::str::FromStr<Err = ()> + 'static>(
 /// What to wait for, and how long.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Wait")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 struct WaitArgs {
     /// How far: observed (the controller has read the spec), updated (every pod runs the new template), available
     #[arg(long, value_name = "LEVEL", value_parser = word::<Level>(&["observed", "updated", "available"]))]
@@ -245,10 +246,10 @@ pub fn run() -> std::process::ExitCode {
             return ExitCode::NoAnswer.into();
         }
     };
-    let code = match runtime.block_on(answer(&matches, &terminal)) {
+    let code = match runtime.block_on(answer(&matches, terminal)) {
         Ok(code) => code,
         Err(error) => {
-            explain::show(&terminal, &error);
+            explain::show(terminal, &error);
             ExitCode::NoAnswer.code()
         }
     };
@@ -257,7 +258,7 @@ pub fn run() -> std::process::ExitCode {
     code.into()
 }
 
-async fn answer(args: &Args, terminal: &Terminal) -> Result<u8> {
+async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
     if let Some(Command::Reasons { output }) = &args.command {
         terminal.answer(&if output == "json" { reasons::json() } else { reasons::table() });
         return Ok(ExitCode::Yes.code());
@@ -300,10 +301,10 @@ async fn live(
     cluster: Cluster,
     targets: Vec<Target>,
     writer: &dyn Show,
-    terminal: &Terminal,
+    terminal: Terminal,
 ) -> Result<u8> {
     let policy = args.wait.policy();
-    let mut progress = Progress::new(*terminal, policy.timeout);
+    let mut progress = Progress::new(terminal, policy.timeout);
     let mut wait = Wait::new(cluster, targets, policy, Timestamp::now);
     if let Some(selector) = &args.wait.optional {
         wait = wait.optional(selector.clone());
@@ -369,11 +370,11 @@ async fn stopped() {
     drop(tokio::signal::ctrl_c().await);
 }
 
-fn replay(args: &Args, path: &std::path::Path, writer: &dyn Show, terminal: &Terminal) -> Result<u8> {
+fn replay(args: &Args, path: &std::path::Path, writer: &dyn Show, terminal: Terminal) -> Result<u8> {
     let file = path.display().to_string();
     let from = std::fs::File::open(path).map_err(|source| Error::Io { doing: "read", file: file.clone(), source })?;
     let mut replay = Replay::open(BufReader::new(from), &file, |policy| args.wait.lay_over(policy))?;
-    while let Some(Update { time, changes }) = replay.next()? {
+    while let Some(Update { time, changes }) = replay.next_update()? {
         let lines: String = changes.iter().filter_map(|item| writer.change(time, item)).collect();
         if !lines.is_empty() && !terminal.answer(&lines) {
             break;
@@ -385,7 +386,7 @@ fn replay(args: &Args, path: &std::path::Path, writer: &dyn Show, terminal: &Ter
     Ok(finish(&replay.report(args.explain), writer, terminal))
 }
 
-fn finish(report: &WaitReport, writer: &dyn Show, terminal: &Terminal) -> u8 {
+fn finish(report: &WaitReport, writer: &dyn Show, terminal: Terminal) -> u8 {
     terminal.answer(&writer.report(report));
     report.exit_code
 }

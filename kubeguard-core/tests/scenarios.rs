@@ -1,4 +1,5 @@
 //! Every row of `tests/scenarios`, through the same state machine that a live wait runs.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test fails with what differs")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -108,6 +108,7 @@ impl ControlPlane {
     /// # Panics
     /// When a program is missing or does not start; the message says which, with the end of its log.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "most of it is the flags of four programs")]
     pub fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("kubeguard-").tempdir().expect("a temporary folder");
         let path = folder.path().to_owned();

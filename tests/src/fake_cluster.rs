@@ -132,6 +132,7 @@ impl FakeCluster {
     ///
     /// # Panics
     /// When the file cannot be written.
+    #[must_use]
     pub fn kubeconfig(&self, folder: &Path) -> std::path::PathBuf {
         let path = folder.join("kubeconfig");
         let text = format!(

@@ -19,7 +19,7 @@ pub struct Said {
     pub done: bool,
     /// kstatus' word.
     pub status: String,
-    /// An error, as ProgressDeadlineExceeded is one to kubectl.
+    /// An error, as `ProgressDeadlineExceeded` is one to kubectl.
     pub error: String,
 }
 

@@ -94,7 +94,8 @@ fn build() -> Result<(), String> {
 pub fn plugin(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let folder = test.ancestors().find(|folder| folder.join(name).is_file());
-    folder
-        .map(|folder| folder.join(name))
-        .unwrap_or_else(|| panic!("{name} is not built: cargo build --workspace --bins, or test the whole workspace"))
+    folder.map_or_else(
+        || panic!("{name} is not built: cargo build --workspace --bins, or test the whole workspace"),
+        |folder| folder.join(name),
+    )
 }

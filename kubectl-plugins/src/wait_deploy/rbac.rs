@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kubeguard_core::wait::record::Target;
 use kubeguard_core::wait::{Need, needs};
 
-/// Returns a Role per namespace and a ClusterRole for what is asked everywhere.
+/// Returns a Role per namespace and a `ClusterRole` for what is asked everywhere.
 pub(super) fn manifests(targets: &[Target]) -> String {
     let mut places: BTreeMap<Option<String>, Vec<Need>> = BTreeMap::new();
     for need in needs(targets) {

@@ -25,7 +25,7 @@ impl Access {
     /// cluster.
     pub(super) async fn config(&self, environment: &Environment) -> Result<Config> {
         let mut config = match self.files(environment)? {
-            Some(files) => self.from_files(files).await?,
+            Some(files) => self.select(files).await?,
             None if self.server.is_some() => Config::new("http://localhost".parse().map_err(problem)?),
             None if self.names_something() => return Err(nowhere(environment)),
             None => Config::incluster().map_err(|_| nowhere(environment))?,
@@ -60,7 +60,7 @@ impl Access {
         Ok(merged)
     }
 
-    async fn from_files(&self, mut files: Kubeconfig) -> Result<Config> {
+    async fn select(&self, mut files: Kubeconfig) -> Result<Config> {
         let contexts: Vec<&str> = files.contexts.iter().map(|context| context.name.as_str()).collect();
         let clusters: Vec<&str> = files.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
         let users: Vec<&str> = files.auth_infos.iter().map(|user| user.name.as_str()).collect();

@@ -135,7 +135,7 @@ impl Discovery {
         let mut similar: Vec<(usize, String)> = self
             .kinds
             .iter()
-            .flat_map(|named| {
+            .filter_map(|named| {
                 let names = [&named.resource.plural, &named.singular].into_iter().chain(&named.short);
                 let nearest = names.map(|candidate| strsim::damerau_levenshtein(candidate, &head)).min();
                 nearest.map(|distance| (distance, named.resource.to_string()))

@@ -143,7 +143,7 @@ struct JsonPage<'a> {
 fn apart(answer: Answer) -> std::result::Result<Page, Failure> {
     let promised = |error: &dyn std::fmt::Display| Failure::Answer(format!("the list cannot be read: {error}"));
     if answer.media_type.starts_with(protobuf::MEDIA_TYPE) {
-        let page = protobuf::page(answer.body.clone()).map_err(|error| promised(&error))?;
+        let page = protobuf::page(&answer.body).map_err(|error| promised(&error))?;
         let meta = page.metadata.unwrap_or_default();
         let items = page.items.into_iter().map(Item::Protobuf).collect();
         return Ok(Page { items, resource_version: meta.resource_version, next: meta.r#continue, answer });

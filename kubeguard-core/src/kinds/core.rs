@@ -1,7 +1,7 @@
 //! Kinds of the core group: pods and what they stand on.
 
 use super::meta::conditions;
-use super::{Condition as _, ObjectMeta, Time, kinds, message};
+use super::{ObjectMeta, Time, kinds, message};
 
 kinds! {
     Pod = "" / "v1" / "pods", namespaced: true;
@@ -400,6 +400,6 @@ impl Pod {
     /// Returns whether its condition `Ready` is True.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.condition("Ready").is_some_and(|ready| ready.is_true())
+        self.condition("Ready").is_some_and(super::Condition::is_true)
     }
 }

@@ -50,7 +50,7 @@ fn mend(value: &mut Value, segments: &[Segment]) -> Option<String> {
     }
     match (parent, last) {
         (Value::Object(map), Segment::Map { key }) => drop(map.shift_remove(key)),
-        (Value::Array(list), Segment::Seq { index }) if *index < list.len() => drop(list.remove(*index)),
+        (Value::Array(items), Segment::Seq { index }) if *index < items.len() => drop(items.remove(*index)),
         (parent, _) => *parent = Value::Object(serde_json::Map::new()),
     }
     Some(path)

@@ -55,7 +55,7 @@ pub struct ListMeta {
 ///
 /// # Errors
 /// [`ProtobufError`] when the bytes are not what the server promised.
-pub fn page(body: Bytes) -> Result<Page, ProtobufError> {
+pub fn page(body: &Bytes) -> Result<Page, ProtobufError> {
     if !body.starts_with(MAGIC) {
         return Err(ProtobufError::Magic);
     }

@@ -176,7 +176,7 @@ fn conditions(status: &DeploymentStatus, want: i32, deadline: Option<i32>, outco
             Some(_) => {}
         }
     }
-    if condition(&status.conditions, "Available").is_some_and(|available| available.is_false()) {
+    if condition(&status.conditions, "Available").is_some_and(crate::kinds::Condition::is_false) {
         let message = "fewer pods than the minimum are available";
         outcome.wait("WD-D10", Reason::MinimumReplicasUnavailable, message);
     }

@@ -196,7 +196,7 @@ impl<C: Fn() -> Timestamp> Wait<C> {
         }
         self.state(now);
         for target in self.targets.clone() {
-            self.step(now, Record::Target(Box::new(target)))?;
+            self.step(now, &Record::Target(Box::new(target)))?;
         }
         Ok(())
     }
@@ -222,7 +222,7 @@ impl<C: Fn() -> Timestamp> Wait<C> {
             self.begin()?;
         }
         let now = self.now();
-        let update = self.step(now, record)?;
+        let update = self.step(now, &record)?;
         self.end_once();
         Ok(Some(update).filter(|update| !update.changes.is_empty()))
     }
@@ -245,12 +245,12 @@ impl<C: Fn() -> Timestamp> Wait<C> {
         }
     }
 
-    fn step(&mut self, at: Timestamp, record: Record) -> Result<Update> {
+    fn step(&mut self, at: Timestamp, record: &Record) -> Result<Update> {
         let Some(state) = &mut self.state else { return Ok(Update { time: at, changes: Vec::new() }) };
         if let Some(recorder) = &mut self.recorder {
-            recorder.record(at, &record)?;
+            recorder.record(at, record)?;
         }
-        let keys = state.step(at, &record);
+        let keys = state.step(at, record);
         let changes: Vec<ItemReport> = keys.iter().filter_map(|key| state.item(key)).collect();
         if let Some(recorder) = &mut self.recorder {
             for change in &changes {
@@ -269,16 +269,17 @@ impl<C: Fn() -> Timestamp> Wait<C> {
     }
 
     fn start_watches(&mut self) {
-        let wants = match &self.state {
-            Some(state) => state.wants(),
-            None => {
+        let wants = self.state.as_ref().map_or_else(
+            || {
+                // Before the first answer there is no clock and so no state: the targets alone say what to ask.
                 let mut asked = State::new(self.header.policy.clone(), None, self.now(), true);
                 for target in &self.targets {
                     asked.step(self.now(), &Record::Target(Box::new(target.clone())));
                 }
                 asked.wants()
-            }
-        };
+            },
+            State::wants,
+        );
         for (place, selection) in wants {
             let running = self.watches.get(&place).map(|(running, _)| running);
             // A watch is only ever widened: what was read stays watched.
@@ -322,13 +323,13 @@ impl<C: Fn() -> Timestamp> Wait<C> {
         let details = tokio::time::timeout(DETAILS, self.details()).await.unwrap_or_default();
         let now = self.now();
         for record in details {
-            self.step(now, record)?;
+            self.step(now, &record)?;
         }
         let requests = self.cluster.requests();
         self.closed = true;
         self.watches.clear();
         if let Some((ended, _)) = self.state.as_ref().and_then(State::ended) {
-            self.step(now, Record::End(ended, requests))?;
+            self.step(now, &Record::End(ended, requests))?;
         }
         Ok(None)
     }
@@ -360,7 +361,7 @@ impl<C: Fn() -> Timestamp> Wait<C> {
             Ok(page) => page
                 .items
                 .into_iter()
-                .filter_map(|item| item.decode::<Event>())
+                .filter_map(crate::gather::pages::Item::decode::<Event>)
                 .map(|event| Record::Event(Op::Listed, Box::new(Object::slim(event, Body::Event))))
                 .collect(),
             Err(failure) if failure.is_refusal() => vec![Record::Denied {

@@ -185,7 +185,7 @@ pub fn needs(targets: &[Target]) -> Vec<Need> {
             ("", "PersistentVolumeClaim") => {
                 needs.insert(need("storage.k8s.io", "storageclasses", watch, "binding modes", false));
             }
-            ("", _) | ("apps" | "batch", _) => {}
+            ("" | "apps" | "batch", _) => {}
             _ => {
                 let mut definition = need(
                     "apiextensions.k8s.io",

@@ -239,7 +239,7 @@ impl Look<'_> {
             if condition.is_none_or(|condition| !condition.is_true()) {
                 let message = format!("readiness gate {} is not met", gate.condition_type);
                 let suspect = self.suspect("WD-P7", Reason::ReadinessGate, message).name("gate", &gate.condition_type);
-                findings.push(suspect.since(condition.and_then(|condition| condition.changed_at())));
+                findings.push(suspect.since(condition.and_then(crate::kinds::Condition::changed_at)));
             }
         }
     }

@@ -372,7 +372,7 @@ impl Replay {
     /// # Errors
     /// [`Error::Recording`] for a line that no run writes, and for a verdict that differs although the options are the
     /// same.
-    pub fn next(&mut self) -> Result<Option<Update>> {
+    pub fn next_update(&mut self) -> Result<Option<Update>> {
         while let Some(text) = self.lines.get(self.next) {
             self.next += 1;
             let line: Line = serde_json::from_str(text).map_err(|error| self.broken(error.to_string()))?;

@@ -154,7 +154,8 @@ pub(super) fn definition(object: &Object, definition: &CustomResourceDefinition,
     if let Some(loose) = of("NonStructuralSchema").filter(|condition| condition.is_true()) {
         outcome.warn("NonStructuralSchema", loose.message());
     }
-    let both = ["NamesAccepted", "Established"].iter().all(|name| of(name).is_some_and(|c| c.is_true()));
+    let both =
+        ["NamesAccepted", "Established"].iter().all(|name| of(name).is_some_and(crate::kinds::Condition::is_true));
     let (group, kind) = definition.defines();
     if !both {
         outcome.wait("WD-X5", Reason::Installing, "not established yet");

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::assess::{Known, assess};
 use super::judgement::{Generations, Judgement, Memory, resolve};
 use super::object::{Body, Clock, Facts, Object, ObjectKey};
-use super::policy::{OnFailure, Policy};
+use super::policy::{Hold, OnFailure, Policy};
 use super::reason::Reason;
 use super::record::{Op, Record, Target};
 use super::report::{Ended, Requests, Skipped, Source};
@@ -277,21 +277,18 @@ impl State {
             return false;
         }
         let clock = Clock { now: self.now, start: self.start };
-        let judgement = match self.view.get(key) {
-            Some(object) => match assess(object, &mut item.facts, &mut item.known, &self.view, &self.policy, clock) {
-                Some(found) => {
-                    resolve(found.outcome, found.evidence, found.generations, &self.policy, clock, &mut item.memory)
-                }
-                None => return false,
-            },
-            None => {
-                if item.known.gone && item.judgement.verdict == Verdict::Complete && ends_by_itself(key) {
-                    return false;
-                }
-                let outcome = absent(key, item, &self.view);
-                resolve(outcome, None, Generations::default(), &self.policy, clock, &mut item.memory)
+        let (outcome, evidence, generations) = if let Some(object) = self.view.get(key) {
+            let Some(found) = assess(object, &mut item.facts, &mut item.known, &self.view, &self.policy, clock) else {
+                return false;
+            };
+            (found.outcome, found.evidence, found.generations)
+        } else {
+            if item.known.gone && item.judgement.verdict == Verdict::Complete && ends_by_itself(key) {
+                return false;
             }
+            (absent(key, item, &self.view, self.policy.once), None, Generations::default())
         };
+        let judgement = resolve(outcome, evidence, generations, &self.policy, clock, &mut item.memory);
         let before = std::mem::replace(&mut item.judgement, judgement);
         let after = &item.judgement;
         let turned = before.verdict != after.verdict || before.word != after.word;
@@ -500,7 +497,9 @@ impl Item {
 }
 
 /// Judges an object that is not in the view.
-fn absent(key: &ObjectKey, item: &Item, view: &View) -> Outcome {
+///
+/// One look (`once`) does not wait for it to appear.
+fn absent(key: &ObjectKey, item: &Item, view: &View, once: bool) -> Outcome {
     let mut outcome = Outcome::default();
     if item.known.gone {
         outcome.suspects.push(Suspect::new("WD-K5", Reason::Gone, key, format!("{key} was there and is gone")));
@@ -513,7 +512,9 @@ fn absent(key: &ObjectKey, item: &Item, view: &View) -> Outcome {
     }
     match view.reading(&key.group, &key.kind, &key.namespace, "list") {
         Lookup::Known(()) => {
-            outcome.suspects.push(Suspect::new("WD-K1", Reason::NotFound, key, format!("there is no {key}")));
+            let mut suspect = Suspect::new("WD-K1", Reason::NotFound, key, format!("there is no {key}"));
+            suspect.holds = once.then_some([Hold::Seconds(0); 3]);
+            outcome.suspects.push(suspect);
         }
         Lookup::Denied(_) | Lookup::Unread => outcome.wait("WD-K1", Reason::NotFound, "not read yet"),
     }

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 use kubeguard_testkit::{Behaviour, ControlPlane, Oracle};
 use serde_json::Value;
 
+type Check = Box<dyn Fn(&Value) -> bool>;
+
+const STATE: &str = "/status/containerStatuses/0/state";
+
 fn pod(namespace: &str, name: &str, behaviour: &Behaviour) -> String {
     serde_json::json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -32,11 +36,9 @@ fn until(namespace: &str, name: &str, check: impl Fn(&Value) -> bool) -> Value {
 fn every_behaviour_gives_the_status_of_a_kubelet() {
     let plane = ControlPlane::shared();
     let namespace = plane.namespace("behaviours");
-    const STATE: &str = "/status/containerStatuses/0/state";
     let waits = |reason: &'static str| {
         move |pod: &Value| pod.pointer(&format!("{STATE}/waiting/reason")) == Some(&Value::from(reason))
     };
-    type Check = Box<dyn Fn(&Value) -> bool>;
     let cases: Vec<(&str, Behaviour, Check)> = vec![
         ("ready", Behaviour::Ready(0), Box::new(|pod| pod["status"]["phase"] == "Running")),
         ("pull", Behaviour::ImagePullError("no such manifest"), Box::new(waits("ErrImagePull"))),

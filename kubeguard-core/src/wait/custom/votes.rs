@@ -101,7 +101,6 @@ pub(super) fn of_condition(entry: &Entry<'_>) -> Result<Option<Vote>, String> {
     let word = if is_camel(entry.reason) { entry.reason.to_owned() } else { camel(entry.name) };
     let ballot = match (role, entry.status.as_str()) {
         (Role::Warn, "True") => return Err(word),
-        (Role::Warn, _) => None,
         (Role::Positive, "True") if is_summary(entry.name) && !entry.reported => Some(Ballot::Summary),
         (Role::Positive, "True") if is_step(entry.name) => Some(Ballot::Step),
         (Role::Positive, "True") => Some(Ballot::Done),
@@ -129,7 +128,7 @@ pub(super) fn of_condition(entry: &Entry<'_>) -> Result<Option<Vote>, String> {
             _ => Ballot::Progress { active: false },
         }),
         (Role::Suspend, "True") => Some(Ballot::Suspend),
-        (Role::Negative | Role::Suspend, "False" | "Unknown") | (Role::Progress, "False") => None,
+        (Role::Negative | Role::Suspend, "False" | "Unknown") | (Role::Progress, "False") | (Role::Warn, _) => None,
         (Role::Neutral, "True" | "False" | "Unknown") => Some(Ballot::Other),
         (_, text) => match class(text) {
             WordClass::Fail | WordClass::Progress => Some(Ballot::Progress { active: false }),

@@ -106,7 +106,7 @@ pub(super) fn class(text: &str) -> WordClass {
     if any(SUSPEND) && !negated {
         return WordClass::Suspend;
     }
-    if matches!(words.as_slice(), ["not", "found"] | ["missing"] | ["absent"]) {
+    if matches!(words.as_slice(), ["not", "found"] | ["missing" | "absent"]) {
         return WordClass::Missing;
     }
     if FAIL_PHRASES.iter().any(|phrase| words.windows(phrase.len()).any(|window| window == *phrase)) {
