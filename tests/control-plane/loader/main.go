@@ -125,8 +125,8 @@ func pod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "load-pattern", Labels: map[string]string{"app": "load", "team": "shop"}, Annotations: annotations},
 		Spec: corev1.PodSpec{
-			NodeName:   "load-node-0",
-			Containers: []corev1.Container{container("app"), container("proxy"), container("agent")},
+			NodeName:    "load-node-0",
+			Containers:  []corev1.Container{container("app"), container("proxy"), container("agent")},
 			Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 		},
 	}

@@ -17,8 +17,8 @@ import (
 )
 
 type request struct {
-	Op     string         `json:"op"`
-	Object map[string]any `json:"object"`
+	Op     string          `json:"op"`
+	Object json.RawMessage `json:"object"`
 }
 
 type answer struct {
@@ -33,7 +33,11 @@ func ask(line []byte) answer {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return answer{Error: err.Error()}
 	}
-	object := &unstructured.Unstructured{Object: r.Object}
+	// Numbers must become int64, as a client reads them.
+	object := &unstructured.Unstructured{}
+	if err := object.UnmarshalJSON(r.Object); err != nil {
+		return answer{Error: err.Error()}
+	}
 	switch r.Op {
 	case "rollout-status":
 		kind := object.GroupVersionKind().GroupKind()
