@@ -53,7 +53,7 @@ pub struct Seen {
 #[derive(Debug)]
 struct Rule {
     verb: &'static str,
-    /// A part of the path, as in `/namespaces/team/pods`.
+    /// A part of path and query, as in `/namespaces/team/pods` or `continue=`.
     path: String,
     fault: Fault,
     times: Option<u32>,
@@ -221,7 +221,7 @@ impl FakeCluster {
         drop(self.changes.send(Change { kind: "ERROR", collection: String::new(), object: gone() }));
     }
 
-    /// Lets requests of a verb whose path contains `path` go wrong: so many times, or always.
+    /// Lets requests of a verb whose path and query contain `path` go wrong: so many times, or always.
     pub fn fail(&self, verb: &'static str, path: &str, fault: Fault, times: Option<u32>) {
         self.lock().rules.push(Rule { verb, path: path.to_owned(), fault, times });
     }
@@ -282,7 +282,7 @@ async fn answer(
         };
         let (accept, user_agent) = (header("accept"), header("user-agent"));
         shared.seen.push(Seen { verb, path: path.clone(), query: query.clone(), accept, user_agent });
-        (verb, shared.fault(verb, &path), shared.date.clone())
+        (verb, shared.fault(verb, &format!("{path}?{query}")), shared.date.clone())
     };
     if let Some(Fault::Slow(time)) = &fault {
         tokio::time::sleep(*time).await;
