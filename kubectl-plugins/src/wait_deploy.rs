@@ -14,12 +14,12 @@ use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::selector::Selector;
 use kubeguard_core::wait::live::Wait;
 use kubeguard_core::wait::object::Object;
+use kubeguard_core::wait::offline;
 use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, OnFailure, Paused, PodMode, Policy, Profile};
 use kubeguard_core::wait::reason::Reason;
-use kubeguard_core::wait::record::{Op, Record, Target};
+use kubeguard_core::wait::record::Target;
 use kubeguard_core::wait::recording::{Replay, Update};
 use kubeguard_core::wait::report::{Ended, WaitReport};
-use kubeguard_core::wait::state::State;
 
 use crate::cli::{AccessArgs, ChatterArgs, ScopeArgs};
 use crate::duration;
@@ -40,8 +40,8 @@ const EXAMPLES: &str = "Examples:
 
 /// Wait until objects have rolled out, and say why when they cannot
 ///
-/// Judges Deployments, `StatefulSets`, `DaemonSets`, `ReplicaSets`, Jobs, Pods, Services, `PersistentVolumeClaims`,
-/// Namespaces, `CustomResourceDefinitions`, `APIServices` and every custom resource. Ties each answer to the spec that was
+/// Judges Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, Pods, Services, PersistentVolumeClaims,
+/// Namespaces, CustomResourceDefinitions, APIServices and every custom resource. Ties each answer to the spec that was
 /// applied, fails early with the cause, and never believes a status that belongs to an older spec.
 #[derive(Debug, Parser)]
 #[command(name = BINARY, bin_name = NAME, version, args_conflicts_with_subcommands = true)]
@@ -269,7 +269,7 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
     }
     let named = input::Named::read(&args.objects, &args.scope)?;
     if args.wait.offline {
-        let report = offline(args, named.manifests());
+        let report = judge_files(args, named.manifests());
         return Ok(finish(&report, writer.as_ref(), terminal));
     }
     let cluster = args.access.access(BINARY).connect(&Environment::of_process()).await?;
@@ -282,18 +282,9 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
 }
 
 /// Judges files as they stand.
-fn offline(args: &Args, objects: Vec<(Object, Target)>) -> WaitReport {
+fn judge_files(args: &Args, (objects, targets): (Vec<Object>, Vec<Target>)) -> WaitReport {
     let now = args.wait.now.unwrap_or_else(Timestamp::now);
-    let mut state = State::new(args.wait.policy(), args.wait.optional.clone(), now, false);
-    for (object, _) in &objects {
-        state.step(now, &Record::Event(Op::Listed, Box::new(object.clone())));
-    }
-    for (_, target) in objects {
-        state.step(now, &Record::Target(Box::new(target)));
-    }
-    state.step(now, &Record::Tick);
-    state.finish(Ended::Once);
-    state.report(args.explain)
+    offline::judge_targets(objects, targets, args.wait.policy(), args.wait.optional.clone(), now).report(args.explain)
 }
 
 async fn live(
@@ -314,7 +305,7 @@ async fn live(
         let to =
             std::fs::File::create(path).map_err(|source| Error::Io { doing: "write", file: file.clone(), source })?;
         let tool = format!("{BINARY}/{}", env!("CARGO_PKG_VERSION"));
-        wait = wait.record(Box::new(to), &file, &tool, &std::env::args().skip(1).collect::<Vec<_>>());
+        wait = wait.record(Box::new(to), &file, &tool, &arguments());
     }
     let mut stop = std::pin::pin!(stopped());
     let ended = loop {
@@ -352,6 +343,20 @@ async fn live(
         }
     }
     Ok(finish(&report, writer, terminal))
+}
+
+/// Returns the arguments of this process, for readers of a recording; where it lies is no part of what it shows.
+fn arguments() -> Vec<String> {
+    let mut all = std::env::args().skip(1);
+    let mut kept = Vec::new();
+    while let Some(argument) = all.next() {
+        if argument == "--record" {
+            all.next();
+        } else if !argument.starts_with("--record=") && !argument.starts_with("--token") {
+            kept.push(argument);
+        }
+    }
+    kept
 }
 
 /// Resolves when somebody asks the process to end: Ctrl-C, or a polite kill.

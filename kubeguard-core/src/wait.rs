@@ -10,6 +10,7 @@ pub mod judgement;
 pub mod live;
 mod needs;
 pub mod object;
+pub mod offline;
 mod pod;
 mod pods;
 pub mod policy;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::wait::object::{Facts, Object, ObjectKey};
+use kubeguard_core::wait::offline;
 use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, Paused, PodMode, Policy, Profile};
 use kubeguard_core::wait::record::{Op, Record, Target};
 use kubeguard_core::wait::report::ItemReport;
@@ -107,19 +108,6 @@ fn policy(options: &Options) -> Policy {
     }
 }
 
-fn target(object: &Object, facts: &Facts) -> Target {
-    let (group, version) = object.api_version.split_once('/').unwrap_or(("", &object.api_version));
-    let resource = Resource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        kind: object.key.kind.clone(),
-        plural: format!("{}s", object.key.kind.to_lowercase()),
-        namespaced: !object.key.namespace.is_empty(),
-    };
-    let namespace = Some(object.key.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    Target { facts: facts.clone(), ..Target::named(resource, namespace, &object.key.name) }
-}
-
 /// Runs one row and returns what differs from its expectations.
 fn run(base: &Value, row: &Row) -> Vec<String> {
     let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
@@ -145,7 +133,8 @@ fn run(base: &Value, row: &Row) -> Vec<String> {
             let object = Object::read(value).unwrap_or_else(|| panic!("{}: no object", row.id));
             let key = object.key.clone();
             if judged.is_none() {
-                state.step(at, &Record::Target(Box::new(target(&object, &row.options.facts))));
+                let target = Target { facts: row.options.facts.clone(), ..offline::target(&object) };
+                state.step(at, &Record::Target(Box::new(target)));
             }
             judged = Some(key);
             state.step(at, &Record::Event(Op::Modified, Box::new(object)));

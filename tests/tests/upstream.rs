@@ -5,12 +5,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::wait::object::Object;
+use kubeguard_core::wait::offline;
 use kubeguard_core::wait::policy::Policy;
-use kubeguard_core::wait::record::{Op, Record, Target};
 use kubeguard_core::wait::report::ItemReport;
-use kubeguard_core::wait::state::State;
 use kubeguard_core::wait::verdict::Verdict;
 use kubeguard_testkit::Oracle;
 use proptest::prelude::*;
@@ -22,21 +20,8 @@ const CASES: u32 = 2000;
 /// Judges an object as a file.
 fn judge(value: &Value) -> ItemReport {
     let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    let mut state = State::new(Policy::default(), None, now, false);
     let object = Object::read(value.clone()).unwrap();
-    let (group, version) = object.api_version.split_once('/').unwrap_or(("", &object.api_version));
-    let resource = Resource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        kind: object.key.kind.clone(),
-        plural: String::new(),
-        namespaced: true,
-    };
-    let key = object.key.clone();
-    let target = Target::named(resource, Some("team"), &key.name);
-    state.step(now, &Record::Event(Op::Listed, Box::new(object)));
-    state.step(now, &Record::Target(Box::new(target)));
-    state.item(&key).unwrap()
+    offline::judge(vec![object], Policy::default(), now).items.remove(0)
 }
 
 /// Compares over random objects; `named` gives the name of a deliberate difference. Prints how often each was met.

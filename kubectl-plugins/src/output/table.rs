@@ -33,9 +33,12 @@ pub(crate) fn name(item: &ItemReport) -> String {
     format!("{}/{}", item.object_kind.to_lowercase(), item.name)
 }
 
-/// Returns reason and message in one line.
+/// Returns reason and message in one line; what the first cause says stands below it, not here.
 pub(crate) fn detail(item: &ItemReport) -> String {
-    let message = shorten(&printable(&item.message), MOST);
+    let cause = item.causes.first().map_or("", |cause| cause.message.as_str());
+    let message = Some(cause).filter(|cause| !cause.is_empty()).and_then(|cause| item.message.strip_suffix(cause));
+    let message = message.map_or(item.message.as_str(), |message| message.trim_end_matches(": "));
+    let message = shorten(&printable(message), MOST);
     match (item.reason.is_empty(), message.is_empty()) {
         (true, _) => message,
         (false, true) => item.reason.clone(),

@@ -10,6 +10,7 @@ use kubeguard_core::gather::manifests::{self, Manifest};
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::gather::selector::Selector;
 use kubeguard_core::wait::object::{Body, Facts, Object};
+use kubeguard_core::wait::offline;
 use kubeguard_core::wait::record::Target;
 
 use super::{NAME, WaitArgs};
@@ -51,20 +52,14 @@ impl Named {
         Ok(Self { typed, manifests: found })
     }
 
-    /// Returns the objects of the files, each with a target of its own.
-    pub(super) fn manifests(self) -> Vec<(Object, Target)> {
-        let known = Discovery::well_known();
+    /// Returns the objects of the files, and a target for each.
+    pub(super) fn manifests(self) -> (Vec<Object>, Vec<Target>) {
         let objects = self.manifests.into_iter().filter_map(|manifest| {
-            let facts_free = Object::read(manifest.object.clone())?;
-            let resource =
-                known.of_kind(&facts_free.key.group, version(&facts_free.api_version), &facts_free.key.kind).cloned();
-            let resource = resource.unwrap_or_else(|| guess(&facts_free));
-            let namespace = Some(facts_free.key.namespace.clone()).filter(|namespace| !namespace.is_empty());
-            let mut target = Target::named(resource, namespace.as_deref(), &facts_free.key.name);
-            target.source = Some(manifest.source);
-            Some((facts_free, target))
+            let object = Object::read(manifest.object)?;
+            let target = Target { source: Some(manifest.source), ..offline::target(&object) };
+            Some((object, target))
         });
-        objects.collect()
+        objects.unzip()
     }
 
     /// Resolves types into what the server serves, asking it only where a type is not built in.
@@ -199,17 +194,6 @@ fn facts(object: &Object) -> Facts {
 
 fn version(api_version: &str) -> &str {
     api_version.rsplit('/').next().unwrap_or(api_version)
-}
-
-/// Offline nobody can be asked for the plural; it is never shown.
-fn guess(object: &Object) -> Resource {
-    Resource {
-        group: object.key.group.clone(),
-        version: version(&object.api_version).to_owned(),
-        kind: object.key.kind.clone(),
-        plural: format!("{}s", object.key.kind.to_lowercase()),
-        namespaced: !object.key.namespace.is_empty(),
-    }
 }
 
 /// `TYPE/NAME…`, `TYPE NAME…`, or `TYPE[,TYPE]` with a selection.

@@ -361,7 +361,6 @@ fn unproven(object: &Object, failing: Option<String>, written: Option<Timestamp>
         object.key.kind, object.key.group
     );
     outcome.suspects.push(Suspect::new("WD-G7", Reason::NoEvidence, &object.key, message));
-    outcome.flips.push(format!("status.observedGeneration = {}", object.meta().generation.unwrap_or_default()));
     outcome.flips.push("a status write after the spec".to_owned());
     outcome
 }

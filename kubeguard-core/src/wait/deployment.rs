@@ -148,7 +148,7 @@ fn counters(status: &DeploymentStatus, want: i32, until: Level, outcome: &mut Ou
     }
     let most = if until == Level::Updated { updated.max(want) } else { want };
     if status.replicas > most {
-        let message = format!("{} old pending termination", plural(status.replicas - most, "pod"));
+        let message = format!("{} pending termination", plural(status.replicas - most, "old pod"));
         outcome.wait("WD-D7", Reason::OldReplicas, message);
         outcome.flips.push(format!("status.replicas = {want}"));
     }

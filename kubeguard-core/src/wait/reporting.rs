@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::object::{Object, ObjectKey};
 use super::policy::{Patience, Policy, Profile};
@@ -263,11 +263,17 @@ fn fill(template: &str, names: &BTreeMap<&str, String>) -> String {
     text
 }
 
+/// Twice the time, as a flag takes it.
+fn double(hold: SignedDuration) -> String {
+    let seconds = hold.as_secs() * 2;
+    if seconds % 60 == 0 { format!("{}m", seconds / 60) } else { format!("{seconds}s") }
+}
+
 /// Flags that would have waited longer.
 fn looser(suspect: &Suspect, policy: &Policy) -> Vec<String> {
     let word: &Word = &suspect.word;
     let mut flags = match policy.patience(word, suspect.holds) {
-        Patience::For(hold) if hold.as_secs() >= 30 => vec![format!("--tolerate {word}={}s", hold.as_secs() * 2)],
+        Patience::For(hold) if hold.as_secs() >= 30 => vec![format!("--tolerate {word}={}", double(hold))],
         Patience::For(_) | Patience::Restarts(_) => vec![format!("--tolerate {word}=5m")],
         Patience::Never => Vec::new(),
     };

@@ -1,0 +1,41 @@
+//! The README's table of flags is written by the command itself.
+#![expect(clippy::unwrap_used, reason = "a test fails with what differs")]
+
+use std::path::Path;
+
+const BEGIN: &str = "<!-- flags: begin -->\n";
+const END: &str = "<!-- flags: end -->";
+
+fn table() -> String {
+    let mut text = String::from("| flag | meaning |\n|---|---|\n");
+    let command = kubectl_plugins::wait_deploy::command();
+    // Access and help are kubectl's own; the README need not repeat them.
+    let shown = |argument: &&clap::Arg| {
+        !argument.is_hide_set()
+            && !argument.is_positional()
+            && argument.get_help_heading().is_some_and(|heading| heading != "Access")
+    };
+    for argument in command.get_arguments().filter(shown) {
+        let short = argument.get_short().map_or(String::new(), |short| format!("-{short}, "));
+        let long = argument.get_long().unwrap_or_default();
+        let takes = argument.get_action().takes_values();
+        let value =
+            argument.get_value_names().filter(|_| takes).map_or(String::new(), |names| format!(" {}", names[0]));
+        let help = argument.get_help().unwrap().to_string().replace('|', "\\|");
+        text.push_str(&format!("| `{short}--{long}{}` | {help} |\n", value.replace('|', "\\|")));
+    }
+    text
+}
+
+#[test]
+fn the_readme_lists_every_flag() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let (block, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
+        return;
+    }
+    assert_eq!(block, table(), "UPDATE_DOCS=1 cargo test -p kubectl-plugins --test readme writes it anew");
+}
