@@ -99,7 +99,7 @@ impl State {
             causes,
             remedy: remedy.unwrap_or_default(),
             looser: worst
-                .filter(|_| judged.past_hold > 0)
+                .filter(|_| judged.past_hold > 0 && !self.policy().once)
                 .map(|worst| looser(worst, self.policy()))
                 .unwrap_or_default(),
             notes: judged.notes.clone(),

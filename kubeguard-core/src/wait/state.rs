@@ -328,7 +328,8 @@ impl State {
         }
         let failed = self.items.values().any(|item| item.closed && !item.optional);
         let fast = failed && self.policy.on_failure == OnFailure::Fast;
-        if fast || self.all_answered() {
+        // One look ends when everything has been read, whatever it finds.
+        if !self.policy.once && (fast || self.all_answered()) {
             self.finish(if failed { Ended::Failed } else { Ended::Done });
         } else if self.deadline().is_some_and(|deadline| self.now >= deadline) {
             self.finish(Ended::TimedOut);

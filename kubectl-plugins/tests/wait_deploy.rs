@@ -1,0 +1,386 @@
+//! The real binary against a scripted API server: what it prints, and how it ends.
+#![expect(clippy::unwrap_used, reason = "a test fails with what differs")]
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use insta::assert_snapshot;
+use kubeguard_testkit::{FakeCluster, Fault};
+use serde_json::{Value, json};
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/team/deployments";
+
+struct Run {
+    folder: tempfile::TempDir,
+    fake: FakeCluster,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), fake: FakeCluster::start() }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-wait_deploy"));
+        let kubeconfig = self.fake.kubeconfig(self.folder.path());
+        command
+            .args(args)
+            .env_clear()
+            .env("KUBECONFIG", kubeconfig)
+            .env("PATH", "/nowhere")
+            .current_dir(self.folder.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Returns the exit code, then stdout and stderr together.
+    fn text(&self, args: &[&str]) -> String {
+        text(&self.run(args))
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    fn put(&self, name: &str, ready: i32) {
+        let owner = json!({"kind": "Deployment", "name": name, "uid": format!("uid-{name}"), "controller": true});
+        let set = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": format!("{name}-1"), "namespace": "team", "ownerReferences": [owner]}});
+        self.fake.put("/apis/apps/v1/namespaces/team/replicasets", set);
+        self.fake.put(
+            DEPLOYMENTS,
+            json!({
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": name, "namespace": "team", "generation": 1},
+                "spec": {"replicas": 1},
+                "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": ready, "availableReplicas": ready},
+            }),
+        );
+    }
+}
+
+fn text(output: &Output) -> String {
+    let part = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}{}", output.status.code().unwrap_or(-1), part(&output.stdout), part(&output.stderr))
+}
+
+#[test]
+fn an_unknown_kind_gets_the_kinds_that_are_near() {
+    let run = Run::new();
+    run.fake.serve("apps.example.org", "v1", "Deploymint", "deploymints");
+    assert_snapshot!(run.text(&["deploymnt/web"]), @r#"
+    2
+    error: the server has no kind "deploymnt"
+    try: did you mean deploymints.apps.example.org?
+    "#);
+}
+
+#[test]
+fn no_such_object_is_missing_after_its_hold_and_at_once_when_one_look_is_asked_for() {
+    let run = Run::new();
+    assert_snapshot!(run.text(&["deploy/web", "--once", "-q"]), @"
+    1
+    NAMESPACE   OBJECT           VERDICT   DETAIL
+    team        deployment/web   missing   NotFound: there is no deployment/web
+      remedy   apply it, or check its name and namespace
+    missing: 1 missing
+    ");
+    let waited = run.run(&["deploy/web", "--profile", "strict", "-o", "name"]);
+    assert_eq!(waited.status.code(), Some(1), "{}", text(&waited));
+}
+
+#[test]
+fn a_selector_that_matches_nothing_waits_as_long_as_it_is_let() {
+    let run = Run::new();
+    let waited = run.run(&["deploy", "-l", "app=web", "--timeout", "300ms", "-q"]);
+    assert_eq!(waited.status.code(), Some(3), "{}", text(&waited));
+    let enough = run.run(&["deploy", "-l", "app=web", "--min-count", "0", "-q"]);
+    assert_eq!(enough.status.code(), Some(0), "{}", text(&enough));
+}
+
+#[test]
+fn a_broken_file_is_named_with_line_and_column_and_nothing_is_contacted() {
+    let run = Run::new();
+    let good = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n";
+    run.file("two.yaml", &format!("{good}---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: [broken\n"));
+    let output = text(&run.run(&["-f", "two.yaml"]));
+    assert!(output.starts_with("2\nerror: two.yaml:") && output.lines().count() <= 4, "{output}");
+    run.file("none.yaml", &format!("{good}---\nmetadata: {{name: web}}\n"));
+    assert_snapshot!(run.text(&["-f", "none.yaml"]), @"
+    2
+    error: none.yaml:5:1: an object without kind
+    ");
+    assert_eq!(run.fake.seen(), []);
+}
+
+#[test]
+fn what_kubectl_apply_prints_by_default_gets_a_hint() {
+    let run = Run::new();
+    let mut child =
+        run.command(&["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"deployment.apps/web configured\n").unwrap();
+    assert_snapshot!(text(&child.wait_with_output().unwrap()), @"
+    2
+    error: -:1:1: this is no Kubernetes object
+    try: kubectl apply -o json prints what a wait needs
+    ");
+}
+
+#[test]
+fn an_unreachable_server_is_one_clear_error() {
+    let run = Run::new();
+    let output = text(&run.run(&["deploy/web", "--server", "http://127.0.0.1:1", "--request-timeout", "5s"]));
+    assert_snapshot!(output, @"
+    2
+    error: cannot list deployments.apps
+    because: Connection refused
+    try: is http://127.0.0.1:1 the right address, and reachable from here?
+    ");
+}
+
+#[test]
+fn a_wrong_context_lists_those_there_are() {
+    let run = Run::new();
+    assert_snapshot!(run.text(&["deploy/web", "--context", "prod"]), @r#"
+    2
+    error: the kubeconfig has no context "prod"
+    try: there are: fake
+    "#);
+}
+
+#[test]
+fn no_configuration_says_where_it_was_looked_for() {
+    let run = Run::new();
+    let output = run.command(&["deploy/web"]).env("KUBECONFIG", "/nowhere/config").output().unwrap();
+    assert_snapshot!(text(&output), @"
+    2
+    error: no cluster is configured: none of the files in KUBECONFIG is there (/nowhere/config), and this is not a pod
+    try: --kubeconfig FILE, or set KUBECONFIG; --offline and --replay need no cluster
+    ");
+}
+
+#[test]
+fn missing_rights_are_named() {
+    let run = Run::new();
+    run.put("web", 1);
+    for verb in ["list", "get", "watch"] {
+        run.fake.fail(verb, "deployments", Fault::Status(403, "Forbidden"), None);
+    }
+    assert_snapshot!(run.text(&["deploy/web", "-q"]), @"
+    2
+    not judged: deployment/web in namespace team: cannot get deployments in namespace team: server says (Forbidden): get /apis/apps/v1/namespaces/team/deployments/web is refused
+    unverifiable after 0s: no object
+    ");
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let run = Run::new();
+    for args in [
+        &["--no-such-flag"][..],
+        &[],
+        &["deploy"],
+        &["deploy/web", "-l", "app=web"],
+        &["deploy/web", "--until", "serving"],
+        &["deploy/web", "--tolerate", "ImageNotFund"],
+        &["deploy/web", "--timeout", "5"],
+        &["deploy/web", "-o", "xml"],
+        &["deploy/web", "--offline"],
+        &["-f", "no-such-file.yaml"],
+        &["deploy", "-l", "app in web)"],
+    ] {
+        let output = run.run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output));
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}: {}", text(&output));
+    }
+    let typo = run.text(&["deploy/web", "--tolerate", "ImageNotFund"]);
+    assert!(typo.contains("did you mean ImageNotFound?"), "{typo}");
+    assert_eq!(run.fake.seen(), []);
+}
+
+#[test]
+fn one_look_is_one_list() {
+    let run = Run::new();
+    run.put("web", 1);
+    let output = run.run(&["deploy/web", "--once", "-o", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((report["kind"].as_str(), report["ended"].as_str()), (Some("WaitReport"), Some("once")));
+    assert_eq!((run.fake.count("list", ""), run.fake.count("get", ""), run.fake.count("other", "")), (1, 0, 0));
+    let seen = &run.fake.seen()[0];
+    assert!(seen.user_agent.starts_with("kubectl-wait_deploy/"), "{seen:?}");
+}
+
+#[test]
+fn text_from_the_cluster_cannot_steer_the_terminal() {
+    let run = Run::new();
+    run.file(
+        "evil.yaml",
+        "apiVersion: acme.io/v1\nkind: Widget\nmetadata: {name: a, generation: 1}\nstatus:\n  conditions:\n  - {type: Ready, status: \"False\", reason: Broken, message: \"\\e[2Jgone\\nnext\"}\n",
+    );
+    let output = run.text(&["-f", "evil.yaml", "--offline", "--now", "2026-01-01T00:00:00Z", "--color", "never"]);
+    assert!(output.contains("[2Jgone next") && !output.contains('\u{1b}'), "{output:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_a_quiet_success() {
+    let run = Run::new();
+    run.put("web", 1);
+    let mut child =
+        run.command(&["deploy/web", "-o", "json", "-q"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{}", text(&output));
+}
+
+fn recording(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/recordings").join(name).display().to_string()
+}
+
+#[test]
+fn the_readmes_recordings_tell_what_the_readme_says() {
+    let run = Run::new();
+    for (name, code, reason) in [
+        ("a-good-rollout.ndjson", 0, ""),
+        ("an-image-that-does-not-exist.ndjson", 1, "ImageNotFound"),
+        ("a-stale-ready.ndjson", 5, "NoEvidence"),
+        ("a-stuck-stateful-set.ndjson", 1, "StuckOnBrokenPod"),
+    ] {
+        let output = run.run(&["--replay", &recording(name), "-o", "json"]);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = report["items"][0]["reason"].as_str().unwrap_or_default();
+        assert_eq!((output.status.code(), said), (Some(code), reason), "{}", text(&output));
+        let again = run.run(&["--replay", &recording(name), "-o", "json"]);
+        assert_eq!(output.stdout, again.stdout, "{name}");
+    }
+    assert_eq!(run.fake.seen(), []);
+}
+
+#[test]
+fn a_recording_cut_in_the_middle_is_judged_from_what_is_there() {
+    let run = Run::new();
+    let whole = std::fs::read_to_string(recording("an-image-that-does-not-exist.ndjson")).unwrap();
+    run.file("cut.ndjson", whole.get(..whole.len() / 2).unwrap());
+    let output = run.run(&["--replay", "cut.ndjson", "-o", "json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), report["ended"].as_str()), (Some(3), Some("cut")), "{}", text(&output));
+    assert!(
+        text(&output).contains("warning: cut.ndjson was cut; this is judged from what is there"),
+        "{}",
+        text(&output)
+    );
+}
+
+#[test]
+fn a_recording_of_a_newer_version_or_with_another_verdict_is_refused() {
+    let run = Run::new();
+    let whole = std::fs::read_to_string(recording("an-image-that-does-not-exist.ndjson")).unwrap();
+    run.file("newer.ndjson", &whole.replacen("\"version\":1", "\"version\":2", 1));
+    assert_snapshot!(run.text(&["--replay", "newer.ndjson"]), @"
+    2
+    error: recording newer.ndjson: line 1: it is of version 2, this tool reads up to 1
+    ");
+    run.file(
+        "other.ndjson",
+        &whole
+            .replace("\"verdict\":\"failed\",\"reason\":\"ImageNotFound\"", "\"verdict\":\"complete\",\"reason\":\"\""),
+    );
+    let output = run.text(&["--replay", "other.ndjson"]);
+    assert!(
+        output.starts_with("2\nerror: recording other.ndjson: line ")
+            && output.contains("judged failed(ImageNotFound)"),
+        "{output}"
+    );
+    run.file("none.ndjson", "hello\n");
+    assert!(run.text(&["--replay", "none.ndjson"]).contains("this is no recording of a wait"));
+}
+
+#[test]
+fn config_maps_alone_are_complete_and_strong() {
+    let run = Run::new();
+    run.file(
+        "maps.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: team}\ndata: {secret: hunter2}\n",
+    );
+    run.fake.put("/api/v1/namespaces/team/configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "team"}, "data": {"secret": "hunter2"}}));
+    let output = run.run(&["-f", "maps.yaml", "-o", "json", "--record", "run.ndjson"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), report["items"][0]["evidence"].as_str()),
+        (Some(0), Some("strong")),
+        "{}",
+        text(&output)
+    );
+    let recorded = std::fs::read_to_string(run.folder.path().join("run.ndjson")).unwrap();
+    assert!(!recorded.contains("hunter2"), "{recorded}");
+}
+
+#[test]
+fn a_namespace_of_the_file_that_is_not_the_one_asked_for_is_refused() {
+    let run = Run::new();
+    run.file("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: team}\n");
+    assert_snapshot!(run.text(&["-f", "a.yaml", "-n", "other"]), @"
+    2
+    error: a.yaml:1: configmap/a is in namespace team, not in other
+    try: leave out -n
+    ");
+}
+
+#[test]
+fn the_least_role_is_printed() {
+    let run = Run::new();
+    assert_snapshot!(run.text(&["deploy/web", "--print-rbac"]), @r#"
+    0
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: Role
+    metadata: {name: wait-deploy, namespace: team}
+    rules:
+    - {apiGroups: [""], resources: [events], verbs: [list, watch]}   # optional: reasons
+    - {apiGroups: [""], resources: [pods], verbs: [list, watch]}   # optional: early failures
+    - {apiGroups: [""], resources: [pods/log], verbs: [get]}   # optional: log lines
+    - {apiGroups: [apps], resources: [deployments], resourceNames: [web], verbs: [get, list, watch]}
+    - {apiGroups: [apps], resources: [replicasets], verbs: [list, watch]}   # optional: pods of the new revision
+    "#);
+}
+
+#[test]
+fn every_reason_is_listed_for_people_and_programs() {
+    let run = Run::new();
+    let table = run.text(&["reasons"]);
+    assert!(table.contains("ImageNotFound") && table.contains("60s"), "{table}");
+    let list: Value = serde_json::from_slice(&run.run(&["reasons", "-o", "json"]).stdout).unwrap();
+    assert_eq!(list["kind"], "ReasonList");
+    assert_eq!(run.fake.seen(), []);
+}
+
+#[test]
+fn help_tells_the_exit_codes() {
+    let help = Run::new().text(&["--help"]);
+    for code in ["  0    yes", "  4    changed under us", "  130  interrupted"] {
+        assert!(help.contains(code), "{help}");
+    }
+}
+
+#[test]
+fn yaml_and_json_say_the_same() {
+    let run = Run::new();
+    run.put("web", 1);
+    let json: Value = serde_json::from_slice(&run.run(&["deploy/web", "--once", "-o", "json"]).stdout).unwrap();
+    let yaml = String::from_utf8(run.run(&["deploy/web", "--once", "-o", "yaml"]).stdout).unwrap();
+    assert!(yaml.contains("kind: WaitReport") && yaml.contains("verdict: complete"), "{yaml}");
+    assert_eq!(json["items"][0]["objectKind"], "Deployment");
+}
+
+#[test]
+fn a_stream_for_machines_has_one_line_per_change() {
+    let run = Run::new();
+    run.put("web", 1);
+    let output = run.run(&["deploy/web", "-o", "ndjson", "-q"]);
+    let lines: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.last().unwrap()["verdict"], "complete");
+    assert!(lines.iter().all(|line| line["time"].is_string() && line["name"] == "web"), "{lines:?}");
+}
