@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::wait::object::{Facts, Object, ObjectKey};
 use kubeguard_core::wait::offline;
-use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, Paused, PodMode, Policy, Profile};
+use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, OnFailure, Paused, PodMode, Policy, Profile};
 use kubeguard_core::wait::record::{Op, Record, Target};
-use kubeguard_core::wait::report::ItemReport;
+use kubeguard_core::wait::report::{Ended, ItemReport};
 use kubeguard_core::wait::state::State;
 use kubeguard_core::wait::verdict::Note;
 use serde::Deserialize;
@@ -34,6 +34,12 @@ struct Row {
     options: Options,
     #[serde(default)]
     not_yet: String,
+    /// The test that runs a row which needs more than data.
+    #[serde(default)]
+    held_by: String,
+    /// Exit code and end of the whole set after the last state.
+    exit: Option<u8>,
+    ended: Option<Ended>,
     #[serde(default)]
     states: Vec<Moment>,
 }
@@ -47,6 +53,7 @@ struct Options {
     profile: Option<Profile>,
     until: Option<Level>,
     evidence: Option<EvidenceFloor>,
+    on_failure: Option<OnFailure>,
     paused: Option<Paused>,
     pod_mode: Option<PodMode>,
     job_mode: Option<JobMode>,
@@ -62,6 +69,11 @@ struct Moment {
     object: Option<Value>,
     #[serde(default)]
     with: Vec<Value>,
+    /// Further objects that are waited for.
+    #[serde(default)]
+    also: Vec<Value>,
+    /// The watch of the judged object fails with this code.
+    error: Option<u16>,
     #[serde(default)]
     gone: Vec<String>,
     /// Kinds whose list has been read to its end, as in `apps/ReplicaSet`.
@@ -76,6 +88,8 @@ struct Moment {
     notes: Vec<String>,
     #[serde(default)]
     warnings: Vec<String>,
+    /// Events of the first cause, or of the item itself.
+    events: Option<Vec<String>>,
 }
 
 fn merge(base: &mut Value, over: &Value) {
@@ -100,6 +114,7 @@ fn policy(options: &Options) -> Policy {
         profile: options.profile.unwrap_or(default.profile),
         until: options.until.unwrap_or(default.until),
         evidence: options.evidence.unwrap_or(default.evidence),
+        on_failure: options.on_failure.unwrap_or(default.on_failure),
         paused: options.paused.unwrap_or(default.paused),
         pod_mode: options.pod_mode.unwrap_or(default.pod_mode),
         job_mode: options.job_mode.unwrap_or(default.job_mode),
@@ -139,6 +154,21 @@ fn run(base: &Value, row: &Row) -> Vec<String> {
             judged = Some(key);
             state.step(at, &Record::Event(Op::Modified, Box::new(object)));
         }
+        for value in &moment.also {
+            let object = Object::read(value.clone()).unwrap();
+            state.step(at, &Record::Target(Box::new(offline::target(&object))));
+            state.step(at, &Record::Event(Op::Modified, Box::new(object)));
+        }
+        if let (Some(code), Some(key)) = (moment.error, &judged) {
+            let resource = Resource {
+                group: key.group.clone(),
+                version: "v1".into(),
+                kind: key.kind.clone(),
+                plural: String::new(),
+                namespaced: true,
+            };
+            state.step(at, &Record::Error(resource, Some(code), "it failed".to_owned()));
+        }
         for name in &moment.gone {
             let (kind, name) = name.split_once('/').unwrap();
             let metadata = serde_json::json!({"name": name, "namespace": "team"});
@@ -149,6 +179,10 @@ fn run(base: &Value, row: &Row) -> Vec<String> {
         let item = state.item(judged.as_ref().unwrap()).unwrap();
         let place = format!("{} {} state {number}", row.id, row.case);
         differences.extend(compare(&place, moment, &item));
+    }
+    let report = state.report(false);
+    if row.exit.is_some_and(|exit| exit != report.exit_code) || row.ended.is_some_and(|ended| ended != report.ended) {
+        differences.push(format!("{} {}: exit {}, ended {}", row.id, row.case, report.exit_code, report.ended));
     }
     differences
 }
@@ -169,6 +203,12 @@ fn compare(place: &str, moment: &Moment, item: &ItemReport) -> Vec<String> {
     if !moment.evidence.is_empty() && item.evidence != Some(moment.evidence.as_str()) {
         differences.push(format!("{place}: evidence {} expected, {:?}", moment.evidence, item.evidence));
     }
+    if let Some(events) = &moment.events {
+        let got = item.causes.first().map(|cause| cause.events.clone()).unwrap_or_default();
+        if got != *events {
+            differences.push(format!("{place}: events {got:?}, {events:?} expected"));
+        }
+    }
     for (wanted, got) in [(&moment.notes, words(&item.notes)), (&moment.warnings, words(&item.warnings))] {
         for word in wanted.iter().filter(|word| !got.contains(word)) {
             differences.push(format!("{place}: {word} not among {got:?}"));
@@ -181,9 +221,11 @@ fn check(file: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/scenarios").join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     let table: Table = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let (later, now): (Vec<&Row>, Vec<&Row>) = table.rows.iter().partition(|row| !row.not_yet.is_empty());
-    for row in later {
-        println!("not yet: {} {}: {}", row.id, row.case, row.not_yet);
+    let (elsewhere, now): (Vec<&Row>, Vec<&Row>) = table.rows.iter().partition(|row| row.states.is_empty());
+    for row in elsewhere {
+        assert!(!row.not_yet.is_empty() || !row.held_by.is_empty(), "{} has no states and no reason", row.id);
+        let what = if row.not_yet.is_empty() { "held by" } else { "not yet" };
+        println!("{what}: {} {}: {}{}", row.id, row.case, row.not_yet, row.held_by);
     }
     let differences: Vec<String> = now.iter().flat_map(|row| run(&table.base, row)).collect();
     assert!(differences.is_empty(), "{}", differences.join("\n"));
@@ -207,4 +249,6 @@ tables! {
     pods: "pod.yaml";
     pods_seen_by_their_owner: "owned-pod.yaml";
     the_platform: "platform.yaml";
+    custom_resources: "custom.yaml";
+    sequences: "sequence.yaml";
 }

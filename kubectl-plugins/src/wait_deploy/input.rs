@@ -82,6 +82,9 @@ impl Named {
         let defined = defined(&self.manifests);
         for manifest in self.manifests {
             let Some(object) = Object::read(manifest.object.clone()) else { continue };
+            if object.key.name.is_empty() {
+                return Err(nameless(&manifest));
+            }
             let resource = kinds.of_manifest(&object, &defined).await?;
             let own = Some(object.key.namespace.as_str()).filter(|namespace| !namespace.is_empty());
             if let (Some(own), Some(asked)) = (own, &scope.namespace)
@@ -106,6 +109,19 @@ impl Named {
             target.facts.min_generation = wait.min_generation;
         }
         Ok(targets)
+    }
+}
+
+/// A file may leave out the name, a cluster has none without.
+fn nameless(manifest: &Manifest) -> Error {
+    let generated = manifest.object.pointer("/metadata/generateName").is_some();
+    let hint = if generated { "a generated name is known only after kubectl create -o json" } else { "" };
+    Error::File {
+        file: manifest.source.file.clone(),
+        line: manifest.source.line,
+        column: 1,
+        problem: "an object without metadata.name".to_owned(),
+        hint: hint.to_owned(),
     }
 }
 

@@ -179,12 +179,6 @@ fn expand(file: &str, line: usize, value: Value, manifests: &mut Vec<Manifest>) 
         let Some(Value::Array(items)) = value.get("items").cloned() else { return Ok(()) };
         return items.into_iter().try_for_each(|item| expand(file, line, item, manifests));
     }
-    let named = value.pointer("/metadata/name").and_then(Value::as_str).is_some_and(|name| !name.is_empty());
-    if !named {
-        let generated = value.pointer("/metadata/generateName").is_some();
-        let hint = if generated { "a generated name is known only after kubectl create -o json" } else { "" };
-        return Err(broken(file, line, 1, &format!("a {kind} without metadata.name"), hint));
-    }
     let line = u64::try_from(line).unwrap_or(1);
     manifests.push(Manifest { object: value, source: Source { file: file.to_owned(), line } });
     Ok(())

@@ -276,7 +276,7 @@ const REPORTS_NOTHING: &[(&str, &str)] = &[
 
 impl Object {
     /// Reads an object as the server or a file gives it: keeps what rules read, and of managedFields and spec only
-    /// the provenance. Returns `None` for JSON without apiVersion, kind or name.
+    /// the provenance. Returns `None` for JSON without apiVersion or kind.
     #[must_use]
     pub fn read(mut value: Value) -> Option<Self> {
         let provenance = Provenance::of(&value);
@@ -299,9 +299,6 @@ impl Object {
         let group = group_of(&api_version).to_owned();
         let (body, malformed) = Body::read(&group, &kind, value);
         let meta = body.meta();
-        if meta.name.is_empty() {
-            return None;
-        }
         if !malformed.is_empty() {
             provenance.malformed = malformed;
         }

@@ -75,7 +75,7 @@ pub struct Cause {
     /// The owners from the named object down to this one, as in `replicaset web-6c9f7 (revision 8)`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<String>,
-    /// Newest events that tell more, newest first, as `Reason: message`.
+    /// The newest event of the object where it is a warning, as `Reason: message`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
     /// Last lines of the container's log, oldest first.

@@ -16,7 +16,6 @@ use crate::kinds::Event;
 const WORST: [u8; 7] = [2, 1, 5, 4, 6, 3, 0];
 /// More causes than these help nobody; they are folded, and the worst come first.
 const MOST_CAUSES: usize = 5;
-const MOST_EVENTS: usize = 3;
 
 impl State {
     /// Returns the report of the wait as it stands. `explain` adds the rule, the fields read and what would flip each
@@ -116,7 +115,7 @@ impl State {
     /// Folds equal suspects: the same reason, container and message, whatever the pods are called.
     fn causes(&self, item: &ObjectKey, suspects: &[Suspect]) -> Vec<Cause> {
         let mut folded: Vec<(String, &Suspect, u64)> = Vec::new();
-        for suspect in suspects.iter().filter(|suspect| !(suspect.at == *item && suspect.container.is_none())) {
+        for suspect in suspects {
             let same = format!(
                 "{}\u{0}{}\u{0}{}",
                 suspect.word,
@@ -128,14 +127,17 @@ impl State {
                 None => folded.push((same, suspect, 1)),
             }
         }
-        folded.into_iter().take(MOST_CAUSES).map(|(_, suspect, count)| self.cause(item, suspect, count)).collect()
+        let causes = folded.into_iter().take(MOST_CAUSES).map(|(_, suspect, count)| self.cause(item, suspect, count));
+        // What the item says of itself is its reason already, unless an event adds to it.
+        causes.filter(|cause| cause.name != item.name || cause.object_kind != item.kind || cause.tells_more()).collect()
     }
 
     fn cause(&self, item: &ObjectKey, suspect: &Suspect, count: u64) -> Cause {
         let object = self.view().get(&suspect.at);
         let owner = object.and_then(|object| object.meta().controller());
         let siblings = owner.map(|owner| self.view().controlled(&owner.uid, &suspect.at.kind).count());
-        let events = object.map_or_else(Vec::new, |object| newest_events(&self.view().events(&object.meta().uid)));
+        let events = object.and_then(|object| newest_warning(&self.view().events(&object.meta().uid)));
+        let events = events.into_iter().collect();
         let mut unavailable = Vec::new();
         let mut log = Vec::new();
         if let Some(container) = &suspect.container {
@@ -182,6 +184,12 @@ impl State {
     }
 }
 
+impl Cause {
+    fn tells_more(&self) -> bool {
+        self.container.is_some() || !self.events.is_empty() || !self.log.is_empty()
+    }
+}
+
 fn witness(evidence: Evidence) -> Option<&'static str> {
     let Evidence::Weak(witness) = evidence else { return None };
     Some(match witness {
@@ -193,20 +201,11 @@ fn witness(evidence: Evidence) -> Option<&'static str> {
     })
 }
 
-/// The newest warnings of an object, newest first; a warning older than a newer normal event is superseded.
-fn newest_events(events: &[&Event]) -> Vec<String> {
-    let superseded: Option<Timestamp> =
-        events.iter().filter(|event| event.r#type == "Normal").filter_map(|event| event.newest()).max();
-    events
-        .iter()
-        .rev()
-        .filter(|event| event.r#type == "Warning" && event.newest() >= superseded)
-        .take(MOST_EVENTS)
-        .map(|event| {
-            let times = if event.times() > 1 { format!(" ({} times)", event.times()) } else { String::new() };
-            format!("{}: {}{times}", event.reason, event.message)
-        })
-        .collect()
+/// The newest event of an object, if it is a warning: one that is older than a normal event is superseded by it.
+fn newest_warning(events: &[&Event]) -> Option<String> {
+    let event = events.last().filter(|event| event.r#type == "Warning")?;
+    let times = if event.times() > 1 { format!(" ({} times)", event.times()) } else { String::new() };
+    Some(format!("{}: {}{times}", event.reason, event.message))
 }
 
 /// Replaces what differs between equal pods: names, hashes, addresses, numbers.

@@ -1,0 +1,278 @@
+//! What the tool costs, as ratios to kubectl or to a limit, on one real control plane in one run:
+//! `cargo build --release && cargo bench -p kubeguard-testkit`. Names of parts may follow: `-- once latency many fold`.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use kubeguard_core::access::{Access, Environment};
+use kubeguard_core::gather::pages::{fold, transfer};
+use kubeguard_core::gather::resource::Resource;
+use kubeguard_core::kinds::Pod;
+use kubeguard_testkit::{Behaviour, ControlPlane};
+use serde_json::{Value, json};
+
+const ROUNDS: usize = 15;
+
+fn main() {
+    if let Ok(mode) = std::env::var("KUBEGUARD_BENCH") {
+        return list_pods(&mode);
+    }
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
+    let plane = ControlPlane::start();
+    println!("{:<64} {:>12} {:>12} {:>8}", "measured (median)", "ours", "theirs", "ratio");
+    if is_wanted("once") {
+        once(&plane);
+    }
+    if is_wanted("latency") {
+        latency(&plane);
+    }
+    if is_wanted("many") {
+        many(&plane);
+    }
+    if is_wanted("fold") {
+        folding();
+    }
+}
+
+/// What a finished process used.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    wall: Duration,
+    cpu: Duration,
+    /// Peak resident memory in KiB.
+    peak: u64,
+}
+
+/// Runs a program to its end, sampling its peak memory.
+fn measure(command: &mut Command) -> Used {
+    // `times` of the shell tells the CPU time of its children, to the millisecond.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", r#""$@" >/dev/null & child=$!; echo "$child"; wait "$child"; times"#, "sh"]);
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    let start = Instant::now();
+    let mut child = shell.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("sh starts");
+    let mut out = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).expect("the shell tells the pid");
+    let status = format!("/proc/{}/status", line.trim());
+    let mut peak = 0;
+    while child.try_wait().expect("a child").is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse().ok());
+        peak = peak.max(high.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let wall = start.elapsed();
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut out, &mut rest).expect("the shell ends");
+    let cpu = rest.lines().last().map(|line| line.split_whitespace().map(minutes).sum()).unwrap_or_default();
+    Used { wall, cpu, peak }
+}
+
+/// Reads `0m0.038s`.
+fn minutes(text: &str) -> Duration {
+    let (minutes, seconds) = text.trim_end_matches('s').split_once('m').unwrap_or(("0", "0"));
+    Duration::from_secs_f64(minutes.parse::<f64>().unwrap_or(0.0) * 60.0 + seconds.parse::<f64>().unwrap_or(0.0))
+}
+
+fn median<T: Copy + Ord>(mut values: Vec<T>) -> T {
+    values.sort();
+    values[values.len() / 2]
+}
+
+fn row(what: &str, ours: Duration, theirs: Duration) {
+    let ratio = ours.as_secs_f64() / theirs.as_secs_f64().max(1e-9);
+    println!("{what:<64} {:>10.1}ms {:>10.1}ms {ratio:>8.2}", ours.as_secs_f64() * 1e3, theirs.as_secs_f64() * 1e3);
+}
+
+fn limit(what: &str, value: &str, limit: &str) {
+    println!("{what:<64} {value:>12} {limit:>12}");
+}
+
+fn plugin(plane: &ControlPlane, args: &[&str]) -> Command {
+    let mut command = Command::new(kubeguard_testkit::plugin("kubectl-wait_deploy"));
+    command.args(args).env("KUBECONFIG", plane.kubeconfig()).env("CI", "1");
+    command
+}
+
+fn kubectl(plane: &ControlPlane, args: &[&str]) -> Command {
+    let mut command = Command::new(ControlPlane::program("kubectl"));
+    command.args(args).env("KUBECONFIG", plane.kubeconfig());
+    command
+}
+
+fn deployment(namespace: &str, name: &str, behaviour: &Behaviour) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"bench": "many"}},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": {
+            "metadata": {"labels": {"app": name}, "annotations": behaviour.annotations()},
+            "spec": {"containers": [{"name": "app", "image": "registry.example.org/web:1"}]},
+        }},
+    })
+}
+
+/// One look at one object, against `kubectl get` of it.
+fn once(plane: &ControlPlane) {
+    plane.apply(&deployment("default", "web", &Behaviour::Ready(0)).to_string());
+    plane.run(&["rollout", "status", "deploy/web", "--timeout=60s"]);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(measure(&mut plugin(plane, &["deploy/web", "--once"])));
+        theirs.push(measure(&mut kubectl(plane, &["get", "deploy/web"])));
+    }
+    let walls = |used: &[Used]| median(used.iter().map(|used| used.wall).collect());
+    let cpus = |used: &[Used]| median(used.iter().map(|used| used.cpu).collect());
+    row("--once for one object against kubectl get, wall", walls(&ours), walls(&theirs));
+    row("--once for one object against kubectl get, CPU", cpus(&ours), cpus(&theirs));
+}
+
+/// From the start of a rollout to the exit of each, side by side: the later one saw the deciding status later.
+fn latency(plane: &ControlPlane) {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let name = format!("late-{round}");
+        plane.apply(&deployment("default", &name, &Behaviour::Ready(1)).to_string());
+        let object = format!("deploy/{name}");
+        let start = Instant::now();
+        let quiet = |command: &mut Command| {
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a program starts")
+        };
+        let mut children =
+            [quiet(&mut plugin(plane, &[&object])), quiet(&mut kubectl(plane, &["rollout", "status", &object]))];
+        let mut ends = [None, None];
+        while ends.contains(&None) {
+            for (child, end) in children.iter_mut().zip(&mut ends) {
+                if end.is_none() && child.try_wait().expect("a child").is_some() {
+                    *end = Some(start.elapsed());
+                }
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        ours.extend(ends[0]);
+        theirs.extend(ends[1]);
+    }
+    row("a rollout to our exit against kubectl rollout status", median(ours), median(theirs));
+}
+
+/// A thousand Deployments in twenty namespaces under one selector.
+fn many(plane: &ControlPlane) {
+    let namespaces: Vec<String> = (0..20).map(|_| plane.namespace("many")).collect();
+    let objects: Vec<Value> = (0..1000)
+        .map(|number| deployment(&namespaces[number % 20], &format!("web-{number}"), &Behaviour::Ready(0)))
+        .collect();
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    let report = tempfile::NamedTempFile::new().expect("a file");
+    let args = ["deploy", "-A", "-l", "bench=many", "--min-count", "1000", "-o", "json", "-q", "--timeout", "20m"];
+    let out = report.reopen().expect("the file");
+    let mut wait = plugin(plane, &args);
+    let mut child = wait.stdout(out).spawn().expect("the plugin starts");
+    let status = format!("/proc/{}/status", child.id());
+    let created = std::thread::scope(|scope| {
+        let creating = scope.spawn(|| plane.pipe(&["create", "-o", "name", "-f", "-"], &list).lines().count());
+        let mut peak = 0_u64;
+        while child.try_wait().expect("a child").is_none() {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let high =
+                text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse().ok());
+            peak = peak.max(high.unwrap_or(0));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        limit("1,000 Deployments in 20 namespaces: peak RSS (limit 60 MB)", &format!("{:.1} MB", kib(peak)), "60 MB");
+        creating.join().expect("kubectl create")
+    });
+    let ended = jiff::Timestamp::now();
+    let text = std::fs::read_to_string(report.path()).expect("the report");
+    let said: Value = serde_json::from_str(&text).expect("JSON");
+    let live: Value =
+        serde_json::from_str(&plane.run(&["get", "deploy", "-A", "-l", "bench=many", "-o", "json"])).expect("JSON");
+    let times = live["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|item| item["status"]["conditions"].as_array().into_iter().flatten());
+    let last: Option<jiff::Timestamp> =
+        times.filter_map(|condition| condition["lastUpdateTime"].as_str()?.parse().ok()).max();
+    let lag = last.map_or(f64::NAN, |last| ended.duration_since(last).as_secs_f64());
+    println!("  {created} created, verdict {}, requests {}", said["verdict"], said["requests"]);
+    limit("  watches (limit 4)", &said["requests"]["watch"].to_string(), "4");
+    limit("  exit after the last change (server times have whole seconds)", &format!("{lag:.2} s"), "1 s (+1)");
+}
+
+#[expect(clippy::cast_precision_loss, reason = "memory in MB")]
+fn kib(kib: u64) -> f64 {
+    kib as f64 * 1024.0 / 1e6
+}
+
+/// Runs as a child of the benchmark: lists all pods, to fold or only to transfer them.
+fn list_pods(mode: &str) {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let cluster = Access::default().connect(&Environment::of_process()).await.expect("a cluster");
+        let count = if mode == "fold" {
+            fold::<Pod, usize>(
+                &cluster,
+                None,
+                "",
+                || 0,
+                |count, pod| *count += usize::from(!pod.metadata.name.is_empty()),
+            )
+            .await
+        } else {
+            transfer(&cluster, &Resource::of::<Pod>(), None).await
+        };
+        assert!(count.expect("every page") > 0);
+    });
+}
+
+/// Listing and folding pods, against the raw transfer of the same pages and against kubectl.
+fn folding() {
+    let plane = ControlPlane::start();
+    let this = std::env::current_exe().expect("a program knows its path");
+    let list = |mode: &str| {
+        // An API server that has just compacted serves later pages much slower: a touched pod renews its cache.
+        plane.run(&[
+            "annotate",
+            "pod",
+            "load-pattern",
+            "-n",
+            "default",
+            "--overwrite",
+            &format!("touched={:?}", Instant::now()),
+        ]);
+        measure(Command::new(&this).env("KUBEGUARD_BENCH", mode).env("KUBECONFIG", plane.kubeconfig()))
+    };
+    for (pods, rounds) in [(30_000, 5), (100_000, 1)] {
+        if pods == 30_000 {
+            plane.load_pods("default", pods);
+        } else {
+            let more = plane.namespace("more");
+            plane.load_pods(&more, pods - 30_000);
+        }
+        let (mut ours, mut raw) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            raw.push(list("raw"));
+            ours.push(list("fold"));
+        }
+        let wall = |used: &[Used]| median(used.iter().map(|used| used.wall).collect::<Vec<_>>());
+        let cpu = median(ours.iter().map(|used| used.cpu).collect::<Vec<_>>());
+        let peak = ours.iter().map(|used| used.peak).max().unwrap_or(0);
+        row(&format!("{pods} pods listed and folded against raw transfer (limit 1.1)"), wall(&ours), wall(&raw));
+        #[expect(clippy::cast_precision_loss, reason = "a count of pods")]
+        let per = cpu.as_secs_f64() * 100_000.0 / pods as f64;
+        limit("  CPU per 100,000 pods", &format!("{per:.2} s"), "4 s");
+        limit("  peak RSS", &format!("{:.1} MB", kib(peak)), "64 MB");
+        if pods == 30_000 {
+            let theirs = measure(&mut kubectl(&plane, &["get", "pods", "-A", "-o", "json"]));
+            row("  against kubectl get pods -A -o json (limit 0.1)", wall(&ours), theirs.wall);
+            limit("  kubectl's peak RSS", &format!("{:.0} MB", kib(theirs.peak)), "");
+        }
+    }
+}
