@@ -4,9 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use kubeguard_core::gather::manifests;
-use kubeguard_core::wait::object::Object;
-use kubeguard_core::wait::offline;
-use kubeguard_core::wait::policy::Policy;
+use kubeguard_core::wait::{Object, Policy, offline};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = std::env::args().nth(1).unwrap_or_else(|| "examples/snapshots/shop.yaml".to_owned());

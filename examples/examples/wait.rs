@@ -4,9 +4,7 @@ use jiff::Timestamp;
 use kubeguard_core::access::{Access, Environment};
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::kinds::Deployment;
-use kubeguard_core::wait::live::wait;
-use kubeguard_core::wait::policy::Policy;
-use kubeguard_core::wait::record::Target;
+use kubeguard_core::wait::{Policy, Target, wait};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::object::{Clock, ObjectKey};
-use super::policy::{Patience, Paused, Policy, Profile};
+use super::policy::{Level, Patience, Paused, Policy, Profile};
 use super::reason::{Class, Reason, Word};
 use super::verdict::{Evidence, Note, Outcome, Read, Statement, Suspect, Verdict};
 
@@ -184,7 +184,10 @@ pub fn resolve(
             Paused::Failed => Verdict::Failed,
         };
         (verdict, Some(said.word.clone()), said.message.clone(), said.rule)
-    } else if let Some(worst) = suspects.first().filter(|worst| missing.is_some() || blocked(&suspects, worst)) {
+    } else if let Some(worst) = suspects
+        .first()
+        .filter(|worst| missing.is_some() || (policy.until != Level::Observed && blocked(&suspects, worst)))
+    {
         (Verdict::Progressing, Some(worst.word.clone()), with_progress(missing, worst), worst.rule)
     } else if let Some(said) = missing {
         (Verdict::Progressing, Some(said.word.clone()), said.message.clone(), said.rule)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::object::{Object, ObjectKey};
 use super::policy::{Patience, Policy, Profile};
