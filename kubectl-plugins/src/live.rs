@@ -15,6 +15,8 @@ use crate::terminal::{Terminal, shorten};
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Redraws per second on a terminal.
 const FRAMES: u8 = 5;
+/// Time between two redraws; what changes in between is shown by the next.
+const FRAME: Duration = Duration::from_millis(1000 / FRAMES as u64);
 
 /// Shows how a wait goes on.
 pub(crate) struct Progress {
@@ -23,6 +25,9 @@ pub(crate) struct Progress {
     timeout: Option<SignedDuration>,
     started: Instant,
     last_line: Instant,
+    last_frame: Option<Instant>,
+    /// Something has changed since the last frame.
+    dirty: bool,
 }
 
 impl Progress {
@@ -37,7 +42,7 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { terminal, bar, timeout, started: now, last_line: now }
+        Self { terminal, bar, timeout, started: now, last_line: now, last_frame: None, dirty: false }
     }
 
     /// Shows what changed.
@@ -49,7 +54,10 @@ impl Progress {
         requests: Requests,
     ) {
         if self.bar.is_some() {
-            self.draw(time, &items(), requests);
+            self.dirty = true;
+            if self.next_frame_in().is_zero() {
+                self.draw(time, &items(), requests);
+            }
             return;
         }
         for item in changes {
@@ -62,7 +70,15 @@ impl Progress {
 
     /// Returns how long to wait for a change before [`Progress::beat`] is due.
     pub(crate) fn beats_in(&self) -> Duration {
-        if self.bar.is_some() { Duration::from_secs(1) } else { HEARTBEAT.saturating_sub(self.last_line.elapsed()) }
+        match &self.bar {
+            Some(_) if self.dirty => self.next_frame_in(),
+            Some(_) => Duration::from_secs(1),
+            None => HEARTBEAT.saturating_sub(self.last_line.elapsed()),
+        }
+    }
+
+    fn next_frame_in(&self) -> Duration {
+        self.last_frame.map_or(Duration::ZERO, |last| FRAME.saturating_sub(last.elapsed()))
     }
 
     /// Shows that time passes.
@@ -75,11 +91,13 @@ impl Progress {
         }
     }
 
-    fn draw(&self, time: Timestamp, items: &[ItemReport], requests: Requests) {
+    fn draw(&mut self, time: Timestamp, items: &[ItemReport], requests: Requests) {
         let Some(bar) = &self.bar else { return };
         let (height, width) = console_size();
         bar.set_message(table(time, items, height.saturating_sub(4).max(3), width));
         bar.set_prefix(shorten(&self.footer(items, requests), width.saturating_sub(3)));
+        self.last_frame = Some(Instant::now());
+        self.dirty = false;
     }
 
     fn footer(&self, items: &[ItemReport], requests: Requests) -> String {

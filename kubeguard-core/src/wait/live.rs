@@ -28,8 +28,8 @@ use crate::wait::record::Op;
 const QUEUE: usize = 1024;
 /// Time between questions whether discovery lists a new kind.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// Details at the end of a failed wait may take this long; the verdict is known by then.
-const DETAILS: Duration = Duration::from_secs(3);
+/// One detail at the end of a failed wait may take this long; the verdict is known by then.
+const DETAIL: Duration = Duration::from_secs(2);
 const LOG_LINES: &str = "20";
 /// Logs of more pods than these say the same.
 const MOST_LOGS: usize = 3;
@@ -320,7 +320,7 @@ impl<C: Fn() -> Timestamp> Wait<C> {
 
     /// Reads what explains a failure, then ends for good.
     async fn close(&mut self) -> Result<Option<Update>> {
-        let details = tokio::time::timeout(DETAILS, self.details()).await.unwrap_or_default();
+        let details = self.details().await;
         let now = self.now();
         for record in details {
             self.step(now, &record)?;
@@ -342,14 +342,17 @@ impl<C: Fn() -> Timestamp> Wait<C> {
         });
         let suspects: Vec<Suspect> =
             open.flat_map(|(_, item)| item.judgement.suspects.iter().take(MOST_LOGS)).cloned().collect();
-        for suspect in suspects.iter().take(MOST_LOGS) {
-            records.extend(self.events_of(suspect).await);
-            let crashed =
-                matches!(suspect.class(), Class::Budget) || suspect.restarts.is_some_and(|restarts| restarts > 0);
+        let details = suspects.iter().take(MOST_LOGS).map(|suspect| async move {
+            let events = tokio::time::timeout(DETAIL, self.events_of(suspect)).await;
+            let mut records = events.unwrap_or_default();
+            let restarted = suspect.restarts.is_some_and(|restarts| restarts > 0);
+            let crashed = suspect.class() == Class::Budget || restarted;
             if let Some(container) = suspect.container.as_ref().filter(|_| crashed) {
                 records.push(self.log(suspect, container).await);
             }
-        }
+            records
+        });
+        records.extend(futures::future::join_all(details).await.into_iter().flatten());
         records
     }
 
@@ -384,7 +387,9 @@ impl<C: Fn() -> Timestamp> Wait<C> {
                 "/api/v1/namespaces/{}/pods/{}/log?container={container}&tailLines={LOG_LINES}&previous={from_previous}",
                 pod.namespace, pod.name
             );
-            match self.cluster.fetch(Call::Get, &path, "text/plain, */*").await {
+            let log = self.cluster.fetch(Call::Get, &path, "text/plain, */*");
+            let answer = tokio::time::timeout(DETAIL, log).await.unwrap_or(Err(Failure::TimedOut(DETAIL)));
+            match answer {
                 Ok(answer) => {
                     let text = String::from_utf8_lossy(&answer.body).into_owned();
                     lines = Ok(text.lines().map(super::secrets::without).collect());
