@@ -135,7 +135,7 @@ fn an_unreachable_server_is_one_clear_error() {
     let output = text(&run.run(&["deploy/web", "--server", "http://127.0.0.1:1", "--request-timeout", "5s"]));
     assert_snapshot!(output, @"
     2
-    error: cannot list deployments.apps
+    error: cannot list deployments in namespace team
     because: Connection refused
     try: is http://127.0.0.1:1 the right address, and reachable from here?
     ");

@@ -275,7 +275,7 @@ async fn an_unreachable_server_is_one_clear_error() {
     }
     let clock: fn() -> Timestamp = Timestamp::now;
     let error = Wait::new(cluster, vec![target("web")], Policy::default(), clock).next().await.unwrap_err();
-    assert_eq!(error.to_string(), "cannot list deployments.apps");
+    assert_eq!(error.to_string(), "cannot list deployments in namespace team");
     assert!(
         matches!(&error, Error::Api { failure: Failure::Connection(why), .. } if why.contains("refused")),
         "{error:?}"

@@ -197,9 +197,9 @@ fn many(plane: &ControlPlane) {
         .into_iter()
         .flatten()
         .flat_map(|item| item["status"]["conditions"].as_array().into_iter().flatten());
-    let last: Option<jiff::Timestamp> =
+    let changed: Option<jiff::Timestamp> =
         times.filter_map(|condition| condition["lastUpdateTime"].as_str()?.parse().ok()).max();
-    let lag = last.map_or(f64::NAN, |last| ended.duration_since(last).as_secs_f64());
+    let lag = changed.map_or(f64::NAN, |changed| ended.duration_since(changed).as_secs_f64());
     println!("  {created} created, verdict {}, requests {}", said["verdict"], said["requests"]);
     limit("  watches (limit 4)", &said["requests"]["watch"].to_string(), "4");
     limit("  exit after the last change (server times have whole seconds)", &format!("{lag:.2} s"), "1 s (+1)");

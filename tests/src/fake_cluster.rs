@@ -48,6 +48,10 @@ pub struct Seen {
     pub accept: String,
     /// Value of `User-Agent`.
     pub user_agent: String,
+    /// Value of `Authorization`.
+    pub authorization: String,
+    /// Value of `Impersonate-User`.
+    pub impersonated: String,
 }
 
 #[derive(Debug)]
@@ -280,8 +284,15 @@ async fn answer(
         let header = |name: &str| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
-        let (accept, user_agent) = (header("accept"), header("user-agent"));
-        shared.seen.push(Seen { verb, path: path.clone(), query: query.clone(), accept, user_agent });
+        shared.seen.push(Seen {
+            verb,
+            path: path.clone(),
+            query: query.clone(),
+            accept: header("accept"),
+            user_agent: header("user-agent"),
+            authorization: header("authorization"),
+            impersonated: header("impersonate-user"),
+        });
         (verb, shared.fault(verb, &format!("{path}?{query}")), shared.date.clone())
     };
     if let Some(Fault::Slow(time)) = &fault {

@@ -71,7 +71,10 @@ impl Selection {
             (None, true) => " in all namespaces".to_owned(),
             (_, false) => String::new(),
         };
-        format!("{verb} {}{place}", self.resource)
+        // The group matters only where two could be meant: built-in workloads are known by their plural.
+        let resource = &self.resource;
+        let name = if resource.group.contains('.') { resource.to_string() } else { resource.plural.clone() };
+        format!("{verb} {name}{place}")
     }
 }
 

@@ -336,7 +336,7 @@ fn subject<'a>(
 /// Returns what the kind's definition declares of its status, if the definition is at hand.
 fn schema(object: &Object, view: &View) -> Option<StatusSchema> {
     let version = object.api_version.rsplit('/').next().unwrap_or_default();
-    view.of_kind("apiextensions.k8s.io", "CustomResourceDefinition", None).find_map(|candidate| match &candidate.body {
+    view.of_kind("apiextensions.k8s.io", "CustomResourceDefinition", "").find_map(|candidate| match &candidate.body {
         Body::Definition(definition)
             if definition.defines() == (object.key.group.as_str(), object.key.kind.as_str()) =>
         {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::assess::Context;
-use super::object::{Body, Object};
+use super::object::{Body, Object, ObjectKey};
 use super::policy::Level;
 use super::reason::Reason;
 use super::verdict::{Outcome, Statement};
@@ -91,10 +91,10 @@ fn new_pods<'a>(object: &Object, cx: &Context<'a>, outcome: &mut Outcome) -> Vec
 /// Returns the node a pod runs on, if nodes can be read.
 fn node<'a>(pod: &Pod, cx: &Context<'a>) -> Option<&'a Node> {
     let name = &pod.spec.as_ref()?.node_name;
-    cx.view.of_kind("", "Node", None).find(|object| object.key.name == *name).and_then(|object| match &object.body {
+    match &cx.view.get(&ObjectKey::new("", "Node", "", name))?.body {
         Body::Node(node) => Some(node.as_ref()),
         _ => None,
-    })
+    }
 }
 
 /// Decides over the nodes that can run a pod and, in a live wait, were there at its start: a node that joins must not

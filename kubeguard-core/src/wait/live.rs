@@ -231,8 +231,9 @@ impl<C: Fn() -> Timestamp> Wait<C> {
     fn unreachable(&self, record: &Record) -> Result<()> {
         match record {
             Record::Error(resource, None, message) => {
-                let doing = Selection::all(resource.clone(), None).doing("list");
-                let doing = doing.replace(" in all namespaces", "");
+                let target = self.targets.iter().find(|target| target.resource == *resource);
+                let namespace = target.and_then(|target| target.namespace.as_deref());
+                let doing = Selection::all(resource.clone(), namespace).doing("list");
                 Err(self.cluster.failed(doing, Failure::Connection(message.clone())))
             }
             Record::Denied { verb, resource, namespace, message } if message.contains("Unauthorized") => {
@@ -276,9 +277,9 @@ impl<C: Fn() -> Timestamp> Wait<C> {
                 for target in &self.targets {
                     asked.step(self.now(), &Record::Target(Box::new(target.clone())));
                 }
-                asked.wants()
+                asked.wants().clone()
             },
-            State::wants,
+            |state| state.wants().clone(),
         );
         for (place, selection) in wants {
             let running = self.watches.get(&place).map(|(running, _)| running);

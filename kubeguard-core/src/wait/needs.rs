@@ -33,49 +33,51 @@ pub struct Need {
 }
 
 impl State {
-    /// Returns the watches that the wait needs as it stands. The set only grows: what was asked once stays.
-    pub(crate) fn wants(&self) -> BTreeMap<Place, Selection> {
-        let mut wants: BTreeMap<Place, Selection> = BTreeMap::new();
-        for target in self.targets() {
-            let selection = Selection {
-                resource: target.resource.clone(),
-                namespace: target.namespace.clone(),
-                name: target.name.clone(),
-                labels: target.labels.clone(),
-                fields: target.fields.clone(),
-            };
-            add(&mut wants, selection);
-        }
-        for (key, item) in self.items() {
+    /// Notes the watch that a target needs.
+    pub(crate) fn want_target(&mut self, target: &Target) {
+        let selection = Selection {
+            resource: target.resource.clone(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            labels: target.labels.clone(),
+            fields: target.fields.clone(),
+        };
+        add(self.wants_mut(), selection);
+    }
+
+    /// Notes the watches that an item needs as it stands: its children while it is open, events once something is
+    /// wrong. The set only grows: what was asked once stays watched.
+    pub(crate) fn want_children(&mut self, key: &ObjectKey) {
+        let mut wishes = Vec::new();
+        {
+            let Some(item) = self.items().get(key) else { return };
             let has_suspects = !item.judgement.suspects.is_empty();
             let done = matches!(item.judgement.verdict, Verdict::Complete | Verdict::Missing | Verdict::Superseded);
-            let Some(object) = self.view().get(key).filter(|_| !done || has_suspects) else { continue };
+            let Some(object) = self.view().get(key).filter(|_| !done || has_suspects) else { return };
             let place = self.place(key);
-            let place = place.as_deref();
             for resource in children(&object.body) {
-                let place = place.filter(|_| resource.namespaced);
-                let one = self.only_of_its_namespace(key);
-                let labels = if one && resource.kind != "ReplicaSet" { selector(&object.body) } else { String::new() };
-                add(&mut wants, Selection { labels, ..Selection::all(resource, place) });
+                let place = place.as_deref().filter(|_| resource.namespaced);
+                let narrow = resource.kind != "ReplicaSet" && self.is_alone(key);
+                let labels = if narrow { selector(&object.body) } else { String::new() };
+                wishes.push(Selection { labels, ..Selection::all(resource, place) });
             }
             if has_suspects || matches!(object.body, Body::Claim(_) | Body::Service(_)) {
-                add(&mut wants, Selection::all(Resource::of::<Event>(), place));
+                wishes.push(Selection::all(Resource::of::<Event>(), place.as_deref()));
             }
-            if matches!(object.body, Body::Custom(..)) && !object.key.group.is_empty() {
-                let mut selection = Selection::all(Resource::of::<CustomResourceDefinition>(), None);
-                selection.name = self.definition_of(key);
-                if selection.name.is_some() {
-                    add(&mut wants, selection);
-                }
+            if let (Body::Custom(..), Some(name)) = (&object.body, self.definition_of(key)) {
+                let all = Selection::all(Resource::of::<CustomResourceDefinition>(), None);
+                wishes.push(Selection { name: Some(name), ..all });
             }
         }
-        wants
+        for wish in wishes {
+            add(self.wants_mut(), wish);
+        }
     }
 
     /// Returns the name of the definition behind a custom resource, from the plural of the target that named it.
     fn definition_of(&self, key: &ObjectKey) -> Option<String> {
         let of = |target: &&Target| target.resource.group == key.group && target.resource.kind == key.kind;
-        let target = self.targets().iter().find(of)?;
+        let target = self.targets().iter().find(of).filter(|_| !key.group.is_empty())?;
         Some(format!("{}.{}", target.resource.plural, key.group))
     }
 
@@ -89,10 +91,6 @@ impl State {
                 && target.resource.group == key.group
         });
         (!everywhere && !key.namespace.is_empty()).then(|| key.namespace.clone())
-    }
-
-    fn only_of_its_namespace(&self, key: &ObjectKey) -> bool {
-        self.items().keys().filter(|other| other.namespace == key.namespace).count() == 1
     }
 
     /// Returns the definitions that are established and whose kinds discovery has not been seen to list.

@@ -76,7 +76,7 @@ pub(super) fn claim(object: &Object, claim: &PersistentVolumeClaim, cx: &Context
 
 fn pending(object: &Object, claim: &PersistentVolumeClaim, cx: &Context<'_>, outcome: &mut Outcome) {
     let class = claim.spec.as_ref().map_or("", |spec| spec.storage_class_name.as_str());
-    let known: Vec<_> = cx.view.of_kind("storage.k8s.io", "StorageClass", None).collect();
+    let known: Vec<_> = cx.view.of_kind("storage.k8s.io", "StorageClass", "").collect();
     let named = known.iter().find(|candidate| candidate.key.name == class);
     let waits = named.is_some_and(
         |class| matches!(&class.body, Body::StorageClass(class) if class.volume_binding_mode == "WaitForFirstConsumer"),
@@ -106,7 +106,7 @@ fn pending(object: &Object, claim: &PersistentVolumeClaim, cx: &Context<'_>, out
 }
 
 fn is_used(object: &Object, cx: &Context<'_>) -> bool {
-    cx.view.of_kind("", "Pod", Some(&object.key.namespace)).any(|pod| match &pod.body {
+    cx.view.of_kind("", "Pod", &object.key.namespace).any(|pod| match &pod.body {
         Body::Pod(pod) => pod.spec.as_ref().is_some_and(|spec| {
             let claims = spec.volumes.iter().filter_map(|volume| volume.volume_source.persistent_volume_claim.as_ref());
             claims.into_iter().any(|claim| claim.claim_name == object.key.name)

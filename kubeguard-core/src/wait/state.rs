@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::assess::{Known, assess};
 use super::judgement::{Generations, Judgement, Memory, resolve};
+use super::needs::Place;
 use super::object::{Body, Clock, Facts, Object, ObjectKey};
 use super::policy::{Hold, OnFailure, Policy};
 use super::reason::Reason;
@@ -13,6 +14,7 @@ use super::record::{Op, Record, Target};
 use super::report::{Ended, Requests, Skipped, Source};
 use super::verdict::{Outcome, Statement, Suspect, Verdict};
 use super::view::{Area, Lookup, View};
+use crate::gather::pages::Selection;
 use crate::gather::resource::Resource;
 use crate::gather::selector::Selector;
 
@@ -26,6 +28,10 @@ pub struct State {
     targets: Vec<Target>,
     items: BTreeMap<ObjectKey, Item>,
     view: View,
+    /// What must be watched, by kind and namespace.
+    wants: BTreeMap<Place, Selection>,
+    /// Number of items per namespace: pods of a single one are asked for by their labels.
+    crowds: BTreeMap<String, usize>,
     timers: BTreeSet<(Timestamp, ObjectKey)>,
     skipped: BTreeMap<(String, String), Skipped>,
     logs: BTreeMap<(String, String, String), Log>,
@@ -68,6 +74,8 @@ impl State {
             targets: Vec::new(),
             items: BTreeMap::new(),
             view: View::default(),
+            wants: BTreeMap::new(),
+            crowds: BTreeMap::new(),
             timers: BTreeSet::new(),
             skipped: BTreeMap::new(),
             logs: BTreeMap::new(),
@@ -131,11 +139,16 @@ impl State {
 
     fn add_target(&mut self, target: &Target) -> Option<ObjectKey> {
         self.targets.push(target.clone());
+        self.want_target(target);
         let name = target.name.as_ref()?;
         let namespace = target.namespace.clone().unwrap_or_default();
         let key = ObjectKey::new(&target.resource.group, &target.resource.kind, namespace, name);
         let now = self.now;
-        let item = self.items.entry(key.clone()).or_insert_with(|| Item::new(&target.resource, now));
+        let crowd = self.crowds.entry(key.namespace.clone()).or_default();
+        let item = self.items.entry(key.clone()).or_insert_with(|| {
+            *crowd += 1;
+            Item::new(&target.resource, now)
+        });
         if item.facts.generation <= target.facts.generation {
             item.facts = target.facts.clone();
         }
@@ -192,6 +205,7 @@ impl State {
         item.api_version.clone_from(&object.api_version);
         item.facts.min_generation = target.facts.min_generation;
         self.items.insert(object.key.clone(), item);
+        *self.crowds.entry(object.key.namespace.clone()).or_default() += 1;
     }
 
     /// Returns the items above an object: its owners, or the owners of an event's subject.
@@ -307,6 +321,9 @@ impl State {
         let changed = turned || before.message != item.judgement.message;
         let timer = item.next_timer(self.policy.settle);
         self.set_timer(key, timer);
+        if self.start.is_some() {
+            self.want_children(key);
+        }
         changed
     }
 
@@ -399,7 +416,7 @@ impl State {
 
     /// Returns whether everything that the judgement needs as it stands has been read, or may not be.
     pub(crate) fn has_read_all(&self) -> bool {
-        self.wants().keys().all(|(resource, namespace)| {
+        self.wants.keys().all(|(resource, namespace)| {
             let namespace = namespace.as_deref().unwrap_or_default();
             !matches!(self.view.reading(&resource.group, &resource.kind, namespace, "list"), Lookup::Unread)
         })
@@ -408,6 +425,20 @@ impl State {
     /// Replaces the count of requests made so far.
     pub fn count_requests(&mut self, requests: Requests) {
         self.requests = requests;
+    }
+
+    /// Returns the watches that the wait needs as it stands.
+    pub(crate) fn wants(&self) -> &BTreeMap<Place, Selection> {
+        &self.wants
+    }
+
+    pub(crate) fn wants_mut(&mut self) -> &mut BTreeMap<Place, Selection> {
+        &mut self.wants
+    }
+
+    /// Returns whether an item is the only one of its namespace.
+    pub(crate) fn is_alone(&self, key: &ObjectKey) -> bool {
+        self.crowds.get(&key.namespace) == Some(&1)
     }
 
     pub(crate) fn policy(&self) -> &Policy {

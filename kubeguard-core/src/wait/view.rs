@@ -156,18 +156,19 @@ impl View {
         self.objects.get(self.by_uid.get(uid)?)
     }
 
-    /// Returns every object of a kind in a namespace, or in all with `None`, by name.
+    /// Returns every object of a kind in a namespace, by name; an empty namespace for cluster-wide kinds.
     pub fn of_kind<'a>(
         &'a self,
         group: &'a str,
         kind: &'a str,
-        namespace: Option<&'a str>,
+        namespace: &'a str,
     ) -> impl Iterator<Item = &'a Object> {
-        self.objects.values().filter(move |object| {
-            object.key.group == group
-                && object.key.kind == kind
-                && namespace.is_none_or(|namespace| object.key.namespace == namespace)
-        })
+        // Keys are ordered by namespace and kind: the objects of one lie side by side.
+        self.objects
+            .range(ObjectKey::new("", kind, namespace, "")..)
+            .map(|(_, object)| object)
+            .take_while(move |object| object.key.kind == kind && object.key.namespace == namespace)
+            .filter(move |object| object.key.group == group)
     }
 
     /// Returns what an object controls of one kind, by name.
