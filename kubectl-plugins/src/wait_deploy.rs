@@ -345,15 +345,21 @@ async fn live(
     Ok(finish(&report, writer, terminal))
 }
 
-/// Returns the arguments of this process, for readers of a recording; where it lies is no part of what it shows.
+/// Flags that a recording leaves out, with their values: where it lies is no part of what it shows, and a token opens
+/// the cluster to whoever is handed the file.
+const UNRECORDED: &[&str] = &["--record", "--token"];
+
+/// Returns the arguments of this process, for readers of a recording.
 fn arguments() -> Vec<String> {
     let mut all = std::env::args().skip(1);
     let mut kept = Vec::new();
     while let Some(argument) = all.next() {
-        if argument == "--record" {
-            all.next();
-        } else if !argument.starts_with("--record=") && !argument.starts_with("--token") {
+        let (flag, value) =
+            argument.split_once('=').map_or((argument.as_str(), None), |(flag, value)| (flag, Some(value)));
+        if !UNRECORDED.contains(&flag) {
             kept.push(argument);
+        } else if value.is_none() {
+            all.next();
         }
     }
     kept

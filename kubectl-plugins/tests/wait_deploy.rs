@@ -319,6 +319,18 @@ fn config_maps_alone_are_complete_and_strong() {
 }
 
 #[test]
+fn a_recording_never_holds_the_token() {
+    let run = Run::new();
+    run.put("web", 1);
+    for (file, token) in [("two.ndjson", &["--token", "hunter2"][..]), ("one.ndjson", &["--token=hunter2"][..])] {
+        let output = run.run(&[token, &["deploy/web", "--record", file, "-q"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        let recorded = std::fs::read_to_string(run.folder.path().join(file)).unwrap();
+        assert!(recorded.contains("deploy/web") && !recorded.contains("hunter2"), "{recorded}");
+    }
+}
+
+#[test]
 fn a_namespace_of_the_file_that_is_not_the_one_asked_for_is_refused() {
     let run = Run::new();
     run.file("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: team}\n");
