@@ -111,6 +111,15 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+
+    /// Leaves the table as it stands, for the answer to follow below. After Ctrl-C the terminal may have written `^C`
+    /// on a line of its own, which nobody can know, so that taking the table away would miss a line.
+    pub(crate) fn leave(&self) {
+        if let Some(bar) = &self.bar {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+            self.terminal.say("");
+        }
+    }
 }
 
 /// How long the wait is, and when it showed something last.

@@ -335,6 +335,7 @@ async fn live(
             },
             () = &mut stop => {
                 wait.interrupt();
+                progress.leave();
                 break Ok(());
             }
             () = tokio::time::sleep(progress.beats_in(Instant::now())) => {
