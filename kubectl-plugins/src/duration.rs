@@ -57,7 +57,7 @@ pub(crate) fn parse_limit(text: &str) -> Result<std::time::Duration, String> {
     std::time::Duration::try_from(duration).map_err(|error| error.to_string())
 }
 
-/// Writes a duration for people: `0.4s` below ten seconds, then `48s`, `1m02s`, `3h05m`, `2d04h`.
+/// Writes a duration for people: `0.4s` below ten seconds, then `48s`, `1m02s`, `3h05m`, `2d04h`; `10m` where nothing is left over.
 pub(crate) fn human(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     match seconds {
@@ -66,10 +66,17 @@ pub(crate) fn human(duration: SignedDuration) -> String {
             if tenths % 10 == 0 { format!("{}s", tenths / 10) } else { format!("{}.{}s", tenths / 10, tenths % 10) }
         }
         10..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3600..86400 => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d{:02}h", seconds / 86400, seconds % 86400 / 3600),
+        60..3600 => two_units(seconds, (60, "m"), (1, "s")),
+        3600..86400 => two_units(seconds, (3600, "h"), (60, "m")),
+        _ => two_units(seconds, (86400, "d"), (3600, "h")),
     }
+}
+
+/// Writes the greater unit and what is left over in the smaller one; each is seconds and a letter.
+fn two_units(seconds: i64, (greater, letter): (i64, &str), (smaller, small_letter): (i64, &str)) -> String {
+    let left = seconds % greater / smaller;
+    let left = if left == 0 { String::new() } else { format!("{left:02}{small_letter}") };
+    format!("{}{letter}{left}", seconds / greater)
 }
 
 #[cfg(test)]
@@ -91,9 +98,16 @@ mod tests {
 
     #[test]
     fn people_read_two_units_at_most() {
-        for (millis, text) in
-            [(0, "0s"), (430, "0.4s"), (9_900, "9.9s"), (48_000, "48s"), (62_000, "1m02s"), (11_100_000, "3h05m")]
-        {
+        for (millis, text) in [
+            (0, "0s"),
+            (430, "0.4s"),
+            (9_900, "9.9s"),
+            (48_000, "48s"),
+            (62_000, "1m02s"),
+            (600_000, "10m"),
+            (11_100_000, "3h05m"),
+            (187_200_000, "2d04h"),
+        ] {
             assert_eq!(human(SignedDuration::from_millis(millis)), text);
         }
     }

@@ -61,3 +61,17 @@ impl From<ExitCode> for std::process::ExitCode {
         Self::from(code.code())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_of_the_contract_each_with_a_meaning() {
+        let codes: Vec<u8> = ExitCode::ALL.iter().map(|(code, _)| code.code()).collect();
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 130]);
+        for (code, meaning) in ExitCode::ALL {
+            assert!(ExitCode::help().contains(&format!("  {:<4} {meaning}\n", code.code())));
+        }
+    }
+}

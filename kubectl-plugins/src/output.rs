@@ -5,7 +5,7 @@ mod name;
 mod ndjson;
 mod table;
 
-pub(crate) use table::{columns, detail, name, style};
+pub(crate) use table::{brief, columns, name, not_judged, place, style};
 
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -38,14 +38,19 @@ pub(crate) trait Show {
 
     /// Returns what is written at the end.
     fn report(&self, report: &WaitReport) -> String;
+
+    /// Returns whether the report names what could not be judged; if not, it is named on stderr.
+    fn tells_skipped(&self) -> bool {
+        false
+    }
 }
 
 impl Format {
-    /// Returns the writer of this format.
-    pub(crate) fn writer(self, colour: bool) -> Box<dyn Show> {
+    /// Returns the writer of this format; `explain` adds to lines for people what decided.
+    pub(crate) fn writer(self, colour: bool, explain: bool) -> Box<dyn Show> {
         match self {
-            Self::Table => Box::new(table::Table { colour, wide: false }),
-            Self::Wide => Box::new(table::Table { colour, wide: true }),
+            Self::Table => Box::new(table::Table { colour, explain, wide: false }),
+            Self::Wide => Box::new(table::Table { colour, explain, wide: true }),
             Self::Json => Box::new(json::Json),
             Self::Yaml => Box::new(json::Yaml),
             Self::Ndjson => Box::new(ndjson::Ndjson),
@@ -53,3 +58,8 @@ impl Format {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;

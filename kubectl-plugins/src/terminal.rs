@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
+use console::measure_text_width;
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -52,8 +53,9 @@ impl Style {
 }
 
 impl Terminal {
-    /// Looks at the streams and the environment.
-    pub(crate) fn new(colour: Colour, quiet: bool) -> Self {
+    /// Looks at the streams and the environment; `logs` says that stderr gets log lines, which a table that is redrawn
+    /// would overwrite.
+    pub(crate) fn new(colour: Colour, quiet: bool, logs: bool) -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let wanted = |terminal: bool| match colour {
@@ -62,7 +64,8 @@ impl Terminal {
             Colour::Auto => terminal && !set("NO_COLOR") && !dumb,
         };
         let (out, err) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
-        Self { colour_out: wanted(out), colour_err: wanted(err), quiet, live: err && !dumb && !quiet && !set("CI") }
+        let live = err && !dumb && !quiet && !logs && !set("CI");
+        Self { colour_out: wanted(out), colour_err: wanted(err), quiet, live }
     }
 
     /// Returns whether answers have colour.
@@ -103,27 +106,37 @@ impl Terminal {
     }
 }
 
-/// Takes control characters out of text that came from a cluster; line ends and tabs become spaces.
+/// Takes out of text that came from a cluster what would steer a terminal; line ends and tabs become spaces.
 pub(crate) fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\n' | '\t' => clean.push(' '),
-            // Direction marks can make a line read as something else.
-            c if c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c) || ('\u{2066}'..='\u{2069}').contains(&c) => {
-            }
+            c if c.is_control() || turns(c) => {}
             c => clean.push(c),
         }
     }
     clean
 }
 
-/// Shortens text to `most` characters.
+/// Returns whether a mark changes the direction of writing, which can make a line read as something else.
+const fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Shortens text to `most` columns of a terminal; a wide character takes two.
 pub(crate) fn shorten(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+    if measure_text_width(text) <= most {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
+    let mut short = String::new();
+    let mut left = most.saturating_sub(1);
+    for c in text.chars() {
+        let width = measure_text_width(c.encode_utf8(&mut [0; 4]));
+        let Some(rest) = left.checked_sub(width) else { break };
+        left = rest;
+        short.push(c);
+    }
     short.push('…');
     short
 }
@@ -135,5 +148,13 @@ mod tests {
     #[test]
     fn text_from_a_cluster_cannot_steer_the_terminal() {
         assert_eq!(printable("a\u{1b}[31mb\r\nc\u{202e}d"), "a[31mb cd");
+        assert_eq!(printable("x\u{9b}2Jy\u{7f}\u{200f}z\tend"), "x2Jyz end");
+    }
+
+    #[test]
+    fn text_is_cut_to_the_columns_it_takes() {
+        assert_eq!(shorten("abcdef", 6), "abcdef");
+        assert_eq!(shorten("abcdefg", 6), "abcde…");
+        assert_eq!(shorten("容器容器容器", 6), "容器…");
     }
 }

@@ -6,6 +6,7 @@ mod reasons;
 
 use std::io::BufReader;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
@@ -25,8 +26,8 @@ use crate::cli::{AccessArgs, ChatterArgs, ScopeArgs};
 use crate::duration;
 use crate::exit::ExitCode;
 use crate::explain;
-use crate::live::Progress;
-use crate::output::{Format, Show};
+use crate::live::{Moment, Progress};
+use crate::output::{Format, Show, not_judged};
 use crate::terminal::Terminal;
 
 const NAME: &str = "kubectl wait-deploy";
@@ -67,6 +68,13 @@ struct Args {
     access: AccessArgs,
 }
 
+impl Args {
+    /// Returns whether the report tells its rules: for the block of `--explain`, or for the column of `-o wide`.
+    fn explains(&self) -> bool {
+        self.explain || self.output == Format::Wide
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List every reason with its class, hold times, remedy and explanation
@@ -89,6 +97,7 @@ fn word<T: std::str::FromStr<Err = ()> + 'static>(
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 struct WaitArgs {
     /// How far: observed (the controller has read the spec), updated (every pod runs the new template), available
+    /// [default: available]
     #[arg(long, value_name = "LEVEL", value_parser = word::<Level>(&["observed", "updated", "available"]))]
     until: Option<Level>,
     /// Time for the whole wait; 0 waits for ever [default: 10m]
@@ -109,7 +118,7 @@ struct WaitArgs {
     /// The moment that counts as now with --offline [default: the current time]
     #[arg(long, value_name = "RFC3339", requires = "offline")]
     now: Option<Timestamp>,
-    /// What proves that a status belongs to its spec: any, strong (an observed generation)
+    /// What proves that a status belongs to its spec: any, strong (an observed generation) [default: any]
     #[arg(long, value_name = "FLOOR", value_parser = word::<EvidenceFloor>(&["any", "strong"]))]
     evidence: Option<EvidenceFloor>,
     /// Believe a status that nothing ties to its spec
@@ -238,7 +247,7 @@ pub fn run() -> std::process::ExitCode {
         }
     };
     matches.chatter.start_logging();
-    let terminal = Terminal::new(matches.chatter.color, matches.chatter.quiet);
+    let terminal = Terminal::new(matches.chatter.color, matches.chatter.quiet, matches.chatter.verbose > 0);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -263,7 +272,7 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
         terminal.answer(&if output == "json" { reasons::json() } else { reasons::table() });
         return Ok(ExitCode::Yes.code());
     }
-    let writer = args.output.writer(terminal.colour());
+    let writer = args.output.writer(terminal.colour(), args.explain);
     if let Some(file) = &args.wait.replay {
         return replay(args, file, writer.as_ref(), terminal);
     }
@@ -284,7 +293,8 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
 /// Judges files as they stand.
 fn judge_files(args: &Args, (objects, targets): (Vec<Object>, Vec<Target>)) -> WaitReport {
     let now = args.wait.now.unwrap_or_else(Timestamp::now);
-    offline::judge_targets(objects, targets, args.wait.policy(), args.wait.optional.clone(), now).report(args.explain)
+    offline::judge_targets(objects, targets, args.wait.policy(), args.wait.optional.clone(), now)
+        .report(args.explains())
 }
 
 async fn live(
@@ -295,7 +305,7 @@ async fn live(
     terminal: Terminal,
 ) -> Result<u8> {
     let policy = args.wait.policy();
-    let mut progress = Progress::new(terminal, policy.timeout);
+    let mut progress = Progress::new(terminal, policy.timeout, Instant::now());
     let mut wait = Wait::new(cluster, targets, policy, Timestamp::now);
     if let Some(selector) = &args.wait.optional {
         wait = wait.optional(selector.clone());
@@ -313,20 +323,25 @@ async fn live(
             update = wait.next() => match update {
                 Ok(Some(Update { time, changes })) => {
                     let lines: String = changes.iter().filter_map(|item| writer.change(time, item)).collect();
-                    if !lines.is_empty() && !terminal.answer(&lines) {
+                    if !lines.is_empty() && !progress.aside(|| terminal.answer(&lines)) {
                         break Ok(());
                     }
                     let requests = wait.requests();
-                    progress.changed(time, &changes, || wait.items(), requests);
+                    let at = Moment { time, now: Instant::now() };
+                    progress.changed(at, &changes, || wait.items(), requests);
                 }
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             },
             () = &mut stop => {
                 wait.interrupt();
+                progress.leave();
                 break Ok(());
             }
-            () = tokio::time::sleep(progress.beats_in()) => progress.beat(Timestamp::now(), &wait.items(), wait.requests()),
+            () = tokio::time::sleep(progress.beats_in(Instant::now())) => {
+                let at = Moment { time: Timestamp::now().saturating_add(wait.skew()).unwrap_or(Timestamp::MAX), now: Instant::now() };
+                progress.beat(at, &wait.items(), wait.requests());
+            }
         }
     };
     progress.end();
@@ -335,7 +350,7 @@ async fn live(
         terminal
             .say(&format!("warning: this machine's clock is {} off the server's", duration::human(wait.skew().abs())));
     }
-    let Some(report) = wait.report(args.explain) else { return Ok(ExitCode::NoAnswer.code()) };
+    let Some(report) = wait.report(args.explains()) else { return Ok(ExitCode::NoAnswer.code()) };
     if let Some(contact) = wait.last_contact().filter(|_| report.ended == Ended::TimedOut) {
         let ago = Timestamp::now().duration_since(contact);
         if ago > SignedDuration::from_secs(60) {
@@ -345,15 +360,21 @@ async fn live(
     Ok(finish(&report, writer, terminal))
 }
 
-/// Returns the arguments of this process, for readers of a recording; where it lies is no part of what it shows.
+/// Flags that a recording leaves out, with their values: where it lies is no part of what it shows, and a token opens
+/// the cluster to whoever is handed the file.
+const UNRECORDED: &[&str] = &["--record", "--token"];
+
+/// Returns the arguments of this process, for readers of a recording.
 fn arguments() -> Vec<String> {
-    let mut all = std::env::args().skip(1);
+    let mut all = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
     let mut kept = Vec::new();
     while let Some(argument) = all.next() {
-        if argument == "--record" {
-            all.next();
-        } else if !argument.starts_with("--record=") && !argument.starts_with("--token") {
+        let (flag, value) =
+            argument.split_once('=').map_or((argument.as_str(), None), |(flag, value)| (flag, Some(value)));
+        if !UNRECORDED.contains(&flag) {
             kept.push(argument);
+        } else if value.is_none() {
+            all.next();
         }
     }
     kept
@@ -388,10 +409,15 @@ fn replay(args: &Args, path: &std::path::Path, writer: &dyn Show, terminal: Term
     if replay.is_cut() {
         terminal.say(&format!("warning: {file} was cut; this is judged from what is there"));
     }
-    Ok(finish(&replay.report(args.explain), writer, terminal))
+    Ok(finish(&replay.report(args.explains()), writer, terminal))
 }
 
 fn finish(report: &WaitReport, writer: &dyn Show, terminal: Terminal) -> u8 {
+    if !writer.tells_skipped() {
+        for skipped in &report.skipped {
+            terminal.say(&not_judged(skipped));
+        }
+    }
     terminal.answer(&writer.report(report));
     report.exit_code
 }

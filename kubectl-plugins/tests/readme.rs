@@ -1,12 +1,11 @@
-//! The README's table of flags is written by the command itself.
+//! The README's tables of flags and exit codes are written by the command itself.
 #![expect(clippy::unwrap_used, reason = "a test fails with what differs")]
 
 use std::path::Path;
 
-const BEGIN: &str = "<!-- flags: begin -->\n";
-const END: &str = "<!-- flags: end -->";
+use kubectl_plugins::ExitCode;
 
-fn table() -> String {
+fn flags() -> String {
     let mut text = String::from("| flag | meaning |\n|---|---|\n");
     let command = kubectl_plugins::wait_deploy::command();
     // Access and help are kubectl's own; the README need not repeat them.
@@ -27,15 +26,27 @@ fn table() -> String {
     text
 }
 
+fn exit_codes() -> String {
+    let rows = ExitCode::ALL.iter().map(|(code, meaning)| format!("| {} | {meaning} |\n", code.code()));
+    format!("| exit code | meaning |\n|---|---|\n{}", rows.collect::<String>())
+}
+
+/// Returns `readme` with `table` between the marks of `name`.
+fn with(readme: &str, name: &str, table: &str) -> String {
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let (before, rest) = readme.split_once(&begin).unwrap();
+    let (_, after) = rest.split_once(&end).unwrap();
+    format!("{before}{begin}{table}{end}{after}")
+}
+
 #[test]
-fn the_readme_lists_every_flag() {
+fn the_readme_lists_every_flag_and_exit_code() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
     let readme = std::fs::read_to_string(&path).unwrap();
-    let (before, rest) = readme.split_once(BEGIN).unwrap();
-    let (block, after) = rest.split_once(END).unwrap();
+    let written = with(&with(&readme, "flags", &flags()), "exit codes", &exit_codes());
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
+        std::fs::write(&path, written).unwrap();
         return;
     }
-    assert_eq!(block, table(), "UPDATE_DOCS=1 cargo test -p kubectl-plugins --test readme writes it anew");
+    assert_eq!(readme, written, "UPDATE_DOCS=1 cargo test -p kubectl-plugins --test readme writes it anew");
 }

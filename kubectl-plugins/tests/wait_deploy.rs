@@ -172,8 +172,13 @@ fn missing_rights_are_named() {
     assert_snapshot!(run.text(&["deploy/web", "-q"]), @"
     2
     not judged: deployment/web in namespace team: cannot get deployments in namespace team: server says (Forbidden): get /apis/apps/v1/namespaces/team/deployments/web is refused
-    unverifiable after 0s: no object
+    unverifiable after 0s: 1 not judged
     ");
+    for format in ["name", "ndjson"] {
+        let output = run.run(&["deploy/web", "-o", format]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.stdout.is_empty() && said.contains("not judged: deployment/web in namespace team"), "{said}");
+    }
 }
 
 #[test]
@@ -212,6 +217,16 @@ fn one_look_is_one_list() {
     assert_eq!((run.fake.count("list", ""), run.fake.count("get", ""), run.fake.count("other", "")), (1, 0, 0));
     let seen = &run.fake.seen()[0];
     assert!(seen.user_agent.starts_with("kubectl-wait_deploy/"), "{seen:?}");
+}
+
+#[test]
+fn a_name_in_a_file_cannot_steer_the_terminal() {
+    let run = Run::new();
+    run.file("evil.yaml", "apiVersion: acme.io/v1\nkind: Widget\nmetadata: {name: \"a\\e[2Jb\", generation: 1}\n");
+    for format in ["table", "wide", "json", "yaml", "ndjson", "name"] {
+        let output = run.text(&["-f", "evil.yaml", "--offline", "--now", "2026-01-01T00:00:00Z", "-o", format]);
+        assert!(!output.contains('\u{1b}'), "{format}: {output:?}");
+    }
 }
 
 #[test]
@@ -319,6 +334,18 @@ fn config_maps_alone_are_complete_and_strong() {
 }
 
 #[test]
+fn a_recording_never_holds_the_token() {
+    let run = Run::new();
+    run.put("web", 1);
+    for (file, token) in [("two.ndjson", &["--token", "hunter2"][..]), ("one.ndjson", &["--token=hunter2"][..])] {
+        let output = run.run(&[token, &["deploy/web", "--record", file, "-q"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        let recorded = std::fs::read_to_string(run.folder.path().join(file)).unwrap();
+        assert!(recorded.contains("deploy/web") && !recorded.contains("hunter2"), "{recorded}");
+    }
+}
+
+#[test]
 fn a_namespace_of_the_file_that_is_not_the_one_asked_for_is_refused() {
     let run = Run::new();
     run.file("a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: team}\n");
@@ -354,6 +381,127 @@ fn every_reason_is_listed_for_people_and_programs() {
     let list: Value = serde_json::from_slice(&run.run(&["reasons", "-o", "json"]).stdout).unwrap();
     assert_eq!(list["kind"], "ReasonList");
     assert_eq!(run.fake.seen(), []);
+}
+
+#[test]
+fn every_reason_has_its_remedy_beside_it() {
+    let table = Run::new().text(&["reasons"]);
+    let row = table.lines().find(|line| line.starts_with("ImageNotFound ")).unwrap();
+    assert_snapshot!(row, @"ImageNotFound                fatal       0s           0s           60s          the registry has no such image                                                  push IMAGE or correct its tag");
+}
+
+#[test]
+fn the_short_help_lists_flags_exit_codes_and_examples() {
+    let run = Run::new();
+    // clap wraps at the width that it is told.
+    let output = run.command(&["-h"]).env("COLUMNS", "100").output().unwrap();
+    assert_snapshot!(text(&output), @r#"
+    0
+    Wait until objects have rolled out, and say why when they cannot
+
+    Usage: kubectl wait-deploy [OPTIONS] [OBJECT]...
+           kubectl wait-deploy <COMMAND>
+
+    Commands:
+      reasons  List every reason with its class, hold times, remedy and explanation
+      help     Print this message or the help of the given subcommand(s)
+
+    Arguments:
+      [OBJECT]...  TYPE/NAME…, TYPE NAME…, or TYPE[,TYPE] with a selector
+
+    Options:
+      -h, --help     Print help (see more with '--help')
+      -V, --version  Print version
+
+    Scope:
+      -n, --namespace <NAMESPACE>      Namespace; the context's where it is left out
+      -A, --all-namespaces             All namespaces
+      -l, --selector <SELECTOR>        Label selector, as in app=web
+          --field-selector <SELECTOR>  Field selector, as in metadata.name=web
+      -f, --filename <FILE>            File or folder with objects, or - for standard input; repeatable
+      -R, --recursive                  Read the folders of -f with their folders
+      -k, --kustomize <DIR>            Folder with a kustomization, built by kubectl
+
+    Wait:
+          --until <LEVEL>                 How far: observed (the controller has read the spec), updated
+                                          (every pod runs the new template), available [default:
+                                          available]
+          --timeout <DURATION>            Time for the whole wait; 0 waits for ever [default: 10m]
+          --stall <DURATION>              End when nothing made progress for this long [default: off]
+          --settle <DURATION>             Quiet time after success [default: 0s]
+          --once                          Judge now and end
+          --offline                       Judge the objects of -f as they stand, contact nothing
+          --now <RFC3339>                 The moment that counts as now with --offline [default: the
+                                          current time]
+          --evidence <FLOOR>              What proves that a status belongs to its spec: any, strong (an
+                                          observed generation) [default: any]
+          --assume-observed               Believe a status that nothing ties to its spec
+          --min-generation <N>            Oldest generation that counts
+          --uid <UID>                     Uid that the object must have
+          --follow                        Accept a newer generation that somebody else writes meanwhile
+          --profile <PROFILE>             Hold times and restart budget: strict, normal, patient
+                                          [default: normal]
+          --tolerate <REASON[=DURATION]>  Wait longer before a reason fails, or for ever without a
+                                          duration; repeatable
+          --fail-on <REASON>              Fail at once for a reason; repeatable
+          --on-failure <WHEN>             End at the first failure (fast), or gather all (collect)
+                                          [default: fast]
+          --paused <VERDICT>              What a paused object counts as: suspended, complete, failed
+                                          [default: suspended]
+          --min-count <N>                 How many objects a selector must match [default: 1]
+          --optional <SELECTOR>           Objects that may fail without failing the set
+          --job-mode <WHEN>               When a Job is done: complete, started [default: complete]
+          --pod-mode <WHEN>               When a bare pod is done: ready, complete [default: ready]
+          --record <FILE>                 Record everything that happens into a file
+          --replay <FILE>                 Play a recording again; further options ask "what if"
+          --print-rbac                    Print the least Role for this wait and end
+
+    Output:
+      -o, --output <FORMAT>  How the answer is written [default: table] [possible values: table, wide,
+                             json, yaml, ndjson, name]
+          --explain          Show the rule that decided, the fields it read and what would change the
+                             verdict
+          --color <WHEN>     When to use colour [default: auto] [possible values: auto, always, never]
+      -q, --quiet            No progress and no hints on stderr
+      -v, --verbose...       Explain what is done on stderr; -vv with details, -vvv with every request
+
+    Access:
+          --kubeconfig <FILE>             Path to the kubeconfig file to use
+          --context <NAME>                Name of the kubeconfig context to use
+          --cluster <NAME>                Name of the kubeconfig cluster to use
+          --user <NAME>                   Name of the kubeconfig user to use
+      -s, --server <URL>                  Address and port of the API server
+          --token <TOKEN>                 Bearer token for the API server
+          --client-certificate <FILE>     Path to a client certificate
+          --client-key <FILE>             Path to the client certificate's key
+          --certificate-authority <FILE>  Path to the authorities that may sign the server's certificate
+          --insecure-skip-tls-verify      Do not check the server's certificate
+          --tls-server-name <NAME>        Name that the server's certificate must carry
+          --as <USER>                     User to act as
+          --as-uid <UID>                  Uid to act as
+          --as-group <GROUP>              Group to act as, repeatable
+          --as-user-extra <KEY=VALUE>     Extra attribute to act with, repeatable
+          --request-timeout <DURATION>    Time that one request may take: 30s, bare seconds, or 0 for no
+                                          limit [default: 0]
+          --disable-compression           Do not ask for compressed answers
+
+    Exit codes:
+      0    yes: rolled out
+      1    no: failed, missing or being deleted
+      2    no answer: wrong usage, cluster cannot be reached, no permission, unreadable file
+      3    not yet: timed out, stalled, or --once while progressing or suspended
+      4    changed under us: superseded
+      5    unprovable: nothing ties the status to this spec
+      6    partly: some objects could not be judged, the others are reported
+      130  interrupted
+
+    Examples:
+      kubectl apply -f app.yaml -o json | kubectl wait-deploy -f -   wait for what was just applied
+      kubectl wait-deploy deploy/web sts/db -n team                  wait for two objects
+      kubectl wait-deploy deploy -A -l team=shop --timeout 5m        wait for every Deployment of a team
+      kubectl wait-deploy kafka/main --once -o json                  judge a custom resource now
+      kubectl wait-deploy -f snapshot.yaml --offline --explain       judge a file, contact nothing
+    "#);
 }
 
 #[test]

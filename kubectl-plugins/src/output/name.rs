@@ -4,6 +4,7 @@ use kubeguard_core::wait::report::WaitReport;
 use kubeguard_core::wait::verdict::Verdict;
 
 use super::Show;
+use crate::terminal::printable;
 
 pub(super) struct Name;
 
@@ -12,10 +13,11 @@ impl Show for Name {
         let open = report.items.iter().filter(|item| item.verdict != Verdict::Complete);
         let names = open.map(|item| {
             let kind = item.object_kind.to_lowercase();
-            match item.api_version.split_once('/') {
-                Some((group, _)) => format!("{kind}.{group}/{}\n", item.name),
-                None => format!("{kind}/{}\n", item.name),
-            }
+            let name = match item.api_version.split_once('/') {
+                Some((group, _)) => format!("{kind}.{group}/{}", item.name),
+                None => format!("{kind}/{}", item.name),
+            };
+            printable(&name) + "\n"
         });
         names.collect()
     }

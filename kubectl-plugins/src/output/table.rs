@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 use jiff::SignedDuration;
-use kubeguard_core::wait::report::{Cause, Ended, ItemReport, WaitReport};
+use kubeguard_core::wait::report::{Cause, Ended, Explanation, ItemReport, Skipped, WaitReport};
 use kubeguard_core::wait::verdict::Verdict;
 
 use super::Show;
@@ -11,9 +11,24 @@ use crate::terminal::{Style, printable, shorten};
 
 /// A message longer than this is cut; `-o json` has it whole.
 const MOST: usize = 400;
+/// Columns of the words before the lines below an object; the words of an explanation are longer.
+const LABEL: usize = 9;
+const LONG_LABEL: usize = 15;
+/// The order in which verdicts are counted: what keeps the set from being complete comes first.
+const WORST_FIRST: [Verdict; 8] = [
+    Verdict::Failed,
+    Verdict::Missing,
+    Verdict::Terminating,
+    Verdict::Unverifiable,
+    Verdict::Superseded,
+    Verdict::Suspended,
+    Verdict::Progressing,
+    Verdict::Complete,
+];
 
 pub(super) struct Table {
     pub(super) colour: bool,
+    pub(super) explain: bool,
     pub(super) wide: bool,
 }
 
@@ -33,25 +48,63 @@ pub(crate) fn name(item: &ItemReport) -> String {
     format!("{}/{}", item.object_kind.to_lowercase(), item.name)
 }
 
-/// Returns reason and message in one line; what the first cause says stands below it, not here.
-pub(crate) fn detail(item: &ItemReport) -> String {
+/// Returns the namespace, or `cluster` for what has none.
+pub(crate) fn place(item: &ItemReport) -> &str {
+    if item.namespace.is_empty() { "cluster" } else { &item.namespace }
+}
+
+/// Returns the message in one line; what the first cause says stands below it, not here.
+fn message(item: &ItemReport) -> String {
     let cause = item.causes.first().map_or("", |cause| cause.message.as_str());
     let message = Some(cause).filter(|cause| !cause.is_empty()).and_then(|cause| item.message.strip_suffix(cause));
     let message = message.map_or(item.message.as_str(), |message| message.trim_end_matches(": "));
-    let message = shorten(&printable(message), MOST);
-    match (item.reason.is_empty(), message.is_empty()) {
-        (true, _) => message,
-        (false, true) => item.reason.clone(),
-        (false, false) => format!("{}: {message}", item.reason),
-    }
+    shorten(&printable(message), MOST)
 }
 
-/// Returns rows in columns: three spaces, no borders.
+fn detail(item: &ItemReport) -> String {
+    let parts = [&item.reason, &message(item)];
+    parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(": ")
+}
+
+/// Returns message and first cause in one line, for where no line stands below. A line may be cut at its end: first
+/// comes why it failed, or how far it has come.
+pub(crate) fn brief(item: &ItemReport) -> String {
+    let Some(cause) = item.causes.first().filter(|_| item.verdict != Verdict::Complete) else { return detail(item) };
+    let (cause, message) = (headline(cause), message(item));
+    let parts = if item.verdict == Verdict::Failed { [cause, message] } else { [message, cause] };
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// Returns `2 of 3 pods, container app: CrashLoop: exit 1`.
+fn headline(cause: &Cause) -> String {
+    let kind = cause.object_kind.to_lowercase();
+    let many = match (cause.count, cause.of) {
+        (count, Some(of)) if of > 1 => format!("{count} of {of} {kind}s, "),
+        (count, _) if count > 1 => format!("{count} {kind}s, "),
+        _ => String::new(),
+    };
+    let message = shorten(&printable(&cause.message), MOST);
+    // A message that names its container already needs no second name.
+    let named = message.starts_with("container ");
+    let container =
+        cause.container.as_ref().filter(|_| !named).map_or(String::new(), |name| format!("container {name}"));
+    let parts = [&container, &cause.reason, &message];
+    many + &parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join(": ")
+}
+
+/// Returns `not judged: deployment/web in namespace team: …`.
+pub(crate) fn not_judged(skipped: &Skipped) -> String {
+    let place = Some(&skipped.namespace).filter(|namespace| !namespace.is_empty());
+    let place = place.map_or(String::new(), |namespace| format!(" in namespace {namespace}"));
+    printable(&format!("not judged: {}{place}: {}", skipped.object, skipped.reason))
+}
+
+/// Returns rows in columns, made printable: three spaces, no borders.
 pub(crate) fn columns(rows: Vec<Vec<String>>) -> Vec<String> {
     let mut grid = Grid::new();
     grid.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     for row in rows {
-        grid.add_row(row);
+        grid.add_row(row.iter().map(|cell| printable(cell)));
     }
     for column in grid.column_iter_mut() {
         column.set_padding((0, 3));
@@ -63,7 +116,7 @@ impl Show for Table {
     fn report(&self, report: &WaitReport) -> String {
         let mut header = vec!["NAMESPACE", "OBJECT", "VERDICT"];
         if self.wide {
-            header.extend(["EVIDENCE", "GENERATION", "OBSERVED", "SINCE"]);
+            header.extend(["EVIDENCE", "GENERATION", "OBSERVED", "SINCE", "RULE"]);
         }
         header.push("DETAIL");
         let mut rows = vec![header.into_iter().map(ToOwned::to_owned).collect::<Vec<_>>()];
@@ -79,110 +132,127 @@ impl Show for Table {
             let painted = style(item.verdict).paint(word, self.colour);
             text.push_str(&line.replacen(&format!(" {word}"), &format!(" {painted}"), 1));
             text.push('\n');
-            for line in self.below(item) {
-                text.push_str(&format!("  {line}\n"));
-            }
+            text.extend(self.below(item).iter().map(|line| format!("  {}\n", printable(line))));
         }
-        for skipped in &report.skipped {
-            let place = if skipped.namespace.is_empty() {
-                String::new()
-            } else {
-                format!(" in namespace {}", skipped.namespace)
-            };
-            text.push_str(&format!("not judged: {}{place}: {}\n", skipped.object, printable(&skipped.reason)));
-        }
+        text.extend(report.skipped.iter().map(|skipped| not_judged(skipped) + "\n"));
         text.push_str(&summary(report, self.colour));
         text.push('\n');
         text
     }
+
+    fn tells_skipped(&self) -> bool {
+        true
+    }
+}
+
+fn or_none(cell: Option<impl ToString>) -> String {
+    cell.map_or_else(|| "<none>".to_owned(), |cell| cell.to_string())
 }
 
 impl Table {
     fn row(&self, item: &ItemReport) -> Vec<String> {
-        let none = || "<none>".to_owned();
-        let number = |number: Option<i64>| number.map_or_else(none, |number| number.to_string());
-        let namespace = if item.namespace.is_empty() { none() } else { item.namespace.clone() };
-        let mut row = vec![namespace, name(item), item.verdict.word().to_owned()];
+        let namespace = Some(&item.namespace).filter(|namespace| !namespace.is_empty());
+        let mut row = vec![or_none(namespace), name(item), item.verdict.word().to_owned()];
         if self.wide {
-            let evidence = match (item.evidence, item.witness) {
-                (Some(evidence), Some(witness)) => format!("{evidence}({witness})"),
-                (Some(evidence), None) => evidence.to_owned(),
-                (None, _) => none(),
-            };
             row.extend([
-                evidence,
-                number(item.generation),
-                number(item.observed_generation),
-                item.since.map_or_else(none, |since| format!("{since:.0}")),
+                or_none(evidence(item)),
+                or_none(item.generation),
+                or_none(item.observed_generation),
+                or_none(item.since.map(|since| format!("{since:.0}"))),
+                or_none(item.explain.as_ref().map(|explain| &explain.rule)),
             ]);
         }
         row.push(detail(item));
         row
     }
 
+    /// Returns the lines below an object, not yet printable.
     fn below(&self, item: &ItemReport) -> Vec<String> {
-        let mut lines = Vec::new();
+        let explain = item.explain.as_ref().filter(|_| self.explain);
+        let mut lines = Lines { label: if explain.is_some() { LONG_LABEL } else { LABEL }, lines: Vec::new() };
         for note in &item.warnings {
-            lines.push(format!("warning  {}", printable(&note.to_string())));
+            lines.add("warning", &note.to_string());
         }
-        if self.wide || item.explain.is_some() {
-            lines.extend(item.notes.iter().map(|note| format!("note     {}", printable(&note.to_string()))));
+        if self.wide || self.explain {
+            lines.add_all("note", &item.notes);
         }
-        if item.verdict != Verdict::Complete {
-            for cause in &item.causes {
-                because(cause, &mut lines);
-            }
+        let open = item.verdict != Verdict::Complete;
+        for cause in item.causes.iter().filter(|_| open) {
+            because(cause, &mut lines);
         }
-        if let Some(explain) = &item.explain {
-            let reads: Vec<String> =
-                explain.reads.iter().map(|read| format!("{} = {}", read.path, printable(&read.value))).collect();
-            lines.push(format!("rule     {}", explain.rule));
-            lines.extend(reads.iter().map(|read| format!("read     {read}")));
-            lines.extend(explain.flips.iter().map(|flip| format!("flips    {}", printable(flip))));
+        if let Some(explain) = explain {
+            explanation(item, explain, &mut lines);
         }
-        if !matches!(item.verdict, Verdict::Complete) {
+        if open {
             if let Some((at, since)) = item.fails_at.zip(item.since) {
-                lines.push(format!("fails    {} after it began", human(at.duration_since(since))));
+                lines.add("fails", &format!("{} after it began", human(at.duration_since(since))));
             }
             if !item.remedy.is_empty() {
-                lines.push(format!("remedy   {}", printable(&item.remedy)));
+                lines.add("remedy", &item.remedy);
             }
             if !item.looser.is_empty() {
-                lines.push(format!("looser   {}", item.looser.join("   or   ")));
+                lines.add("looser", &item.looser.join("   or   "));
             }
         }
-        lines
+        lines.lines
     }
 }
 
-fn because(cause: &Cause, lines: &mut Vec<String>) {
-    let many = match (cause.count, cause.of) {
-        (count, Some(of)) if of > 1 => format!("{count} of {of} {}s, ", cause.object_kind.to_lowercase()),
-        (count, _) if count > 1 => format!("{count} {}s, ", cause.object_kind.to_lowercase()),
-        _ => String::new(),
-    };
-    let container = cause.container.as_ref().map_or(String::new(), |name| format!("container {name}: "));
-    let message = printable(&cause.message);
-    // A message that names its container already needs no second name.
-    let container = if message.starts_with("container ") { String::new() } else { container };
-    lines.push(format!("because  {many}{container}{}: {}", cause.reason, shorten(&message, MOST)));
+/// Lines with a word before each, in one column.
+struct Lines {
+    label: usize,
+    lines: Vec<String>,
+}
+
+impl Lines {
+    fn add(&mut self, word: &str, text: &str) {
+        self.lines.push(format!("{word:<0$}{text}", self.label));
+    }
+
+    /// Adds one line each; the word stands before the first alone.
+    fn add_all(&mut self, word: &str, texts: &[impl ToString]) {
+        for (index, text) in texts.iter().enumerate() {
+            self.add(if index == 0 { word } else { "" }, &text.to_string());
+        }
+    }
+}
+
+/// Returns `strong`, or weak evidence with its witness.
+fn evidence(item: &ItemReport) -> Option<String> {
+    let evidence = item.evidence?;
+    Some(item.witness.map_or_else(|| evidence.to_owned(), |witness| format!("{evidence}({witness})")))
+}
+
+fn because(cause: &Cause, lines: &mut Lines) {
+    lines.add("because", &headline(cause));
     let chain: String = cause.chain.iter().map(|owner| format!("  ← {owner}")).collect();
-    lines.push(format!("         {} {}{chain}", cause.object_kind.to_lowercase(), cause.name));
-    lines.extend(cause.events.iter().map(|event| format!("event    {}", shorten(&printable(event), MOST))));
-    lines.extend(cause.log.iter().map(|line| format!("log      {}", shorten(&printable(line), MOST))));
-    lines.extend(cause.unavailable.iter().map(|what| format!("detail unavailable: {}", printable(what))));
+    lines.add("", &format!("{} {}{chain}", cause.object_kind.to_lowercase(), cause.name));
+    let short = |texts: &[String]| texts.iter().map(|text| shorten(&printable(text), MOST)).collect::<Vec<_>>();
+    lines.add_all("event", &short(&cause.events));
+    lines.add_all("log", &short(&cause.log));
+    for what in &cause.unavailable {
+        lines.add("", &format!("detail unavailable: {what}"));
+    }
+}
+
+fn explanation(item: &ItemReport, explain: &Explanation, lines: &mut Lines) {
+    let (generation, observed) = (or_none(item.generation), or_none(item.observed_generation));
+    let evidence = or_none(evidence(item));
+    lines.add("evidence", &format!("{evidence}   generation {generation}   observedGeneration {observed}"));
+    lines.add("rule", &explain.rule);
+    let reads = explain.reads.iter().map(|read| format!("{} = {}", read.path, shorten(&printable(&read.value), MOST)));
+    lines.add_all("looked at", &reads.collect::<Vec<_>>());
+    lines.add_all("would flip it", &explain.flips);
 }
 
 fn summary(report: &WaitReport, colour: bool) -> String {
-    let mut counts: Vec<(usize, &str)> = Vec::new();
-    for verdict in Verdict::ALL {
+    let counts = WORST_FIRST.iter().filter_map(|verdict| {
         let count = report.items.iter().filter(|item| item.verdict == *verdict).count();
-        if count > 0 {
-            counts.push((count, verdict.word()));
-        }
-    }
-    let counts: Vec<String> = counts.into_iter().map(|(count, word)| format!("{count} {word}")).collect();
-    let counts = if counts.is_empty() { "no object".to_owned() } else { counts.join(", ") };
+        (count > 0).then(|| format!("{count} {}", verdict.word()))
+    });
+    let skipped = Some(report.skipped.len()).filter(|skipped| *skipped > 0);
+    let counts = counts.chain(skipped.map(|skipped| format!("{skipped} not judged"))).collect::<Vec<_>>().join(", ");
+    let counts = if counts.is_empty() { "no object".to_owned() } else { counts };
     #[expect(clippy::cast_possible_truncation, reason = "no wait lasts for so long")]
     let elapsed = human(SignedDuration::from_millis((report.elapsed_seconds * 1000.0) as i64));
     let word = match report.ended {

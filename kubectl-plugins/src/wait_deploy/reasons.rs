@@ -29,12 +29,14 @@ fn remedy(reason: Reason) -> String {
 
 /// Returns the table for people.
 pub(super) fn table() -> String {
-    let mut rows = vec![["REASON", "CLASS", "STRICT", "NORMAL", "PATIENT", "MEANING"].map(ToOwned::to_owned).to_vec()];
+    let mut rows =
+        vec![["REASON", "CLASS", "STRICT", "NORMAL", "PATIENT", "MEANING", "REMEDY"].map(ToOwned::to_owned).to_vec()];
     rows.extend(Reason::ALL.iter().map(|reason| {
         let row = reason.row();
         let mut cells = vec![row.word.to_owned(), row.class.word().to_owned()];
         cells.extend(Profile::ALL.iter().map(|profile| hold(*reason, *profile)));
         cells.push(row.about.to_owned());
+        cells.push(remedy(*reason));
         cells
     }));
     columns(rows).join("\n") + "\n"
