@@ -334,9 +334,8 @@ async fn live(
                 Err(error) => break Err(error),
             },
             () = &mut stop => {
-                wait.interrupt();
                 progress.leave();
-                break Ok(());
+                break wait.interrupt();
             }
             () = tokio::time::sleep(progress.beats_in(Instant::now())) => {
                 let at = Moment { time: Timestamp::now().saturating_add(wait.skew()).unwrap_or(Timestamp::MAX), now: Instant::now() };

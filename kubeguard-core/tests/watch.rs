@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::access::{Access, Cluster, Environment};
 use kubeguard_core::error::{Error, Failure};
 use kubeguard_core::gather::pages::fold;
@@ -12,6 +12,7 @@ use kubeguard_core::kinds::{Deployment, Pod};
 use kubeguard_core::wait::live::Wait;
 use kubeguard_core::wait::policy::Policy;
 use kubeguard_core::wait::record::Target;
+use kubeguard_core::wait::recording::Replay;
 use kubeguard_core::wait::report::{Ended, WaitReport};
 use kubeguard_core::wait::verdict::Verdict;
 use kubeguard_testkit::{FakeCluster, Fault};
@@ -352,4 +353,57 @@ async fn json_is_asked_for_where_a_server_refuses_protobuf() {
     let count = fold::<Pod, usize>(&cluster, Some("team"), "", || 0, |count, _| *count += 1).await.unwrap();
     assert_eq!(count, 1);
     assert_eq!(fake.seen().last().unwrap().accept, "application/json");
+}
+
+/// A file in memory that the test still has when the wait owns it.
+#[derive(Clone, Default)]
+struct Memory(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_wait_tells_its_time_and_is_replayed_as_interrupted() {
+    let fake = FakeCluster::start();
+    put(&fake, "web", 0);
+    let ahead = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(0));
+    let later = ahead.clone();
+    let clock = move || Timestamp::now() + SignedDuration::from_secs(later.load(std::sync::atomic::Ordering::Relaxed));
+    let memory = Memory::default();
+    let mut wait = Wait::new(cluster(&fake).await, vec![target("web")], Policy::default(), clock).record(
+        Box::new(memory.clone()),
+        "run.ndjson",
+        "test",
+        &[],
+    );
+    while wait.next().await.unwrap().is_some_and(|update| update.changes[0].reason != "AvailableReplicas") {}
+    ahead.store(42, std::sync::atomic::Ordering::Relaxed);
+    wait.interrupt().unwrap();
+    let report = wait.report(false).unwrap();
+    assert_eq!((report.ended, report.exit_code), (Ended::Interrupted, 130));
+    assert!((42.0..60.0).contains(&report.elapsed_seconds), "{}", report.elapsed_seconds);
+    assert!(wait.next().await.unwrap().is_none());
+
+    let recorded = memory.0.lock().unwrap().clone();
+    let mut replay = Replay::open(recorded.as_slice(), "run.ndjson", |_| ()).unwrap();
+    while replay.next_update().unwrap().is_some() {}
+    assert!(!replay.is_cut());
+    assert_eq!(replay.report(false), report);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_interrupted_before_any_answer_tells_what_it_waited_for() {
+    let fake = FakeCluster::start();
+    let mut wait = waiting(&fake, vec![target("web")]).await;
+    wait.interrupt().unwrap();
+    let report = wait.report(false).unwrap();
+    assert_eq!((report.ended, report.items.len()), (Ended::Interrupted, 1));
+    assert_eq!(report.items[0].verdict, Verdict::Progressing);
 }

@@ -139,11 +139,17 @@ impl<C: Fn() -> Timestamp> Wait<C> {
     }
 
     /// Ends the wait because somebody asked for it; [`Wait::report`] tells the state so far.
-    pub fn interrupt(&mut self) {
-        let now = self.now();
-        let state = self.state(now);
-        state.finish(Ended::Interrupted);
+    ///
+    /// # Errors
+    /// When the end cannot be written to the recording.
+    pub fn interrupt(&mut self) -> Result<()> {
         self.closed = true;
+        self.watches.clear();
+        if self.state.is_none() {
+            self.begin()?;
+        }
+        let requests = self.cluster.requests();
+        self.step(self.now(), &Record::End(Ended::Interrupted, requests)).map(drop)
     }
 
     /// Returns every item as it stands.
