@@ -7,5 +7,5 @@ mod programs;
 
 pub use control_plane::{Behaviour, ControlPlane};
 pub use fake_cluster::{FakeCluster, Fault, Seen};
-pub use oracle::Oracle;
+pub use oracle::{Encoded, Oracle, Said};
 pub use programs::plugin;

@@ -1,9 +1,10 @@
-//! Upstream's own answer about an object: kubectl's rollout status, and kstatus.
+//! Upstream's own answer about an object: kubectl's rollout status, kstatus, and how its types are encoded.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 
+use base64::Engine;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,8 +20,25 @@ pub struct Said {
     pub done: bool,
     /// kstatus' word.
     pub status: String,
+    /// A random object.
+    pub encoded: Option<Encoded>,
     /// An error, as `ProgressDeadlineExceeded` is one to kubectl.
     pub error: String,
+}
+
+/// One object in the API server's two encodings.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Encoded {
+    /// As JSON.
+    pub json: Value,
+    /// As protobuf.
+    #[serde(deserialize_with = "from_base64")]
+    pub protobuf: Vec<u8>,
+}
+
+fn from_base64<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    base64::prelude::BASE64_STANDARD.decode(text).map_err(serde::de::Error::custom)
 }
 
 /// The running oracle.
@@ -47,18 +65,28 @@ impl Oracle {
 
     /// Returns what `kubectl rollout status` says of a workload.
     pub fn rollout_status(&self, object: &Value) -> Said {
-        self.ask("rollout-status", object)
+        self.ask(&json!({"op": "rollout-status", "object": object}))
     }
 
     /// Returns what kstatus says of any object.
     pub fn kstatus(&self, object: &Value) -> Said {
-        self.ask("kstatus", object)
+        self.ask(&json!({"op": "kstatus", "object": object}))
     }
 
-    fn ask(&self, op: &str, object: &Value) -> Said {
+    /// Returns an object of upstream's own type with random content, the same for the same `seed`.
+    ///
+    /// # Panics
+    /// When upstream knows no such kind.
+    pub fn random(&self, api_version: &str, kind: &str, seed: u64) -> Encoded {
+        let object = json!({"apiVersion": api_version, "kind": kind});
+        let said = self.ask(&json!({"op": "random", "object": object, "seed": seed}));
+        said.encoded.unwrap_or_else(|| panic!("{api_version} {kind}: {}", said.error))
+    }
+
+    fn ask(&self, request: &Value) -> Said {
         let mut pipes = self.pipes.lock().expect("no test panics here");
         let (to, from) = &mut *pipes;
-        writeln!(to, "{}", json!({"op": op, "object": object})).expect("the oracle reads");
+        writeln!(to, "{request}").expect("the oracle reads");
         let mut line = String::new();
         from.read_line(&mut line).expect("the oracle answers");
         serde_json::from_str(&line).expect("the oracle answers with JSON")

@@ -90,7 +90,7 @@ message! {
     /// What a replica set wants.
     struct ReplicaSetSpec {
         1 replicas: i32?,
-        3 selector: {LabelSelector},
+        2 selector: {LabelSelector},
         4 min_ready_seconds: i32,
     }
 }

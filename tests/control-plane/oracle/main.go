@@ -2,6 +2,7 @@
 //
 //	{"op":"rollout-status","object":{…}}  kubectl's status viewers  → {"message":"…","done":true}
 //	{"op":"kstatus","object":{…}}         kstatus' generic rules    → {"status":"Current","message":"…"}
+//	{"op":"random","object":{"apiVersion":…,"kind":…},"seed":1}  upstream's type, filled → {"encoded":{"json":{…},"protobuf":"…"}}
 package main
 
 import (
@@ -19,13 +20,15 @@ import (
 type request struct {
 	Op     string          `json:"op"`
 	Object json.RawMessage `json:"object"`
+	Seed   int64           `json:"seed"`
 }
 
 type answer struct {
-	Message string `json:"message,omitempty"`
-	Done    bool   `json:"done"`
-	Status  string `json:"status,omitempty"`
-	Error   string `json:"error,omitempty"`
+	Message string   `json:"message,omitempty"`
+	Done    bool     `json:"done"`
+	Status  string   `json:"status,omitempty"`
+	Encoded *encoded `json:"encoded,omitempty"`
+	Error   string   `json:"error,omitempty"`
 }
 
 func ask(line []byte) answer {
@@ -56,6 +59,12 @@ func ask(line []byte) answer {
 			return answer{Error: err.Error()}
 		}
 		return answer{Status: string(result.Status), Message: result.Message, Done: result.Status == status.CurrentStatus}
+	case "random":
+		filled, err := random(object.GroupVersionKind(), r.Seed)
+		if err != nil {
+			return answer{Error: err.Error()}
+		}
+		return answer{Encoded: filled}
 	}
 	return answer{Error: fmt.Sprintf("unknown op %q", r.Op)}
 }
