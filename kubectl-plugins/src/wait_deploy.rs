@@ -1,27 +1,25 @@
 //! `kubectl wait-deploy`: has it rolled out, and how do we know?
 
+mod args;
 mod input;
 mod rbac;
 mod reasons;
 
 use std::io::BufReader;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::access::{Cluster, Environment};
 use kubeguard_core::error::{Error, Result};
-use kubeguard_core::gather::selector::Selector;
 use kubeguard_core::wait::live::Wait;
 use kubeguard_core::wait::object::Object;
 use kubeguard_core::wait::offline;
-use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, OnFailure, Paused, PodMode, Policy, Profile};
-use kubeguard_core::wait::reason::Reason;
 use kubeguard_core::wait::record::Target;
 use kubeguard_core::wait::recording::{Replay, Update};
 use kubeguard_core::wait::report::{Ended, WaitReport};
 
+use self::args::WaitArgs;
 use crate::cli::{AccessArgs, ChatterArgs, ScopeArgs};
 use crate::duration;
 use crate::exit::ExitCode;
@@ -83,150 +81,6 @@ enum Command {
         #[arg(short, long, value_parser = ["table", "json"], default_value = "table", value_name = "FORMAT")]
         output: String,
     },
-}
-
-fn word<T: std::str::FromStr<Err = ()> + 'static>(
-    words: &'static [&'static str],
-) -> impl Fn(&str) -> Result<T, String> + Clone {
-    move |text| text.parse().map_err(|()| format!("one of: {}", words.join(", ")))
-}
-
-/// What to wait for, and how long.
-#[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Wait")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
-struct WaitArgs {
-    /// How far: observed (the controller has read the spec), updated (every pod runs the new template), available
-    /// [default: available]
-    #[arg(long, value_name = "LEVEL", value_parser = word::<Level>(&["observed", "updated", "available"]))]
-    until: Option<Level>,
-    /// Time for the whole wait; 0 waits for ever [default: 10m]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    timeout: Option<SignedDuration>,
-    /// End when nothing made progress for this long [default: off]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    stall: Option<SignedDuration>,
-    /// Quiet time after success [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
-    settle: Option<SignedDuration>,
-    /// Judge now and end
-    #[arg(long)]
-    once: bool,
-    /// Judge the objects of -f as they stand, contact nothing
-    #[arg(long, requires = "filename", conflicts_with_all = ["once", "record", "replay"])]
-    offline: bool,
-    /// The moment that counts as now with --offline [default: the current time]
-    #[arg(long, value_name = "RFC3339", requires = "offline")]
-    now: Option<Timestamp>,
-    /// What proves that a status belongs to its spec: any, strong (an observed generation) [default: any]
-    #[arg(long, value_name = "FLOOR", value_parser = word::<EvidenceFloor>(&["any", "strong"]))]
-    evidence: Option<EvidenceFloor>,
-    /// Believe a status that nothing ties to its spec
-    #[arg(long)]
-    assume_observed: bool,
-    /// Oldest generation that counts
-    #[arg(long, value_name = "N")]
-    min_generation: Option<i64>,
-    /// Uid that the object must have
-    #[arg(long, value_name = "UID")]
-    uid: Option<String>,
-    /// Accept a newer generation that somebody else writes meanwhile
-    #[arg(long)]
-    follow: bool,
-    /// Hold times and restart budget: strict, normal, patient [default: normal]
-    #[arg(long, value_name = "PROFILE", value_parser = word::<Profile>(&["strict", "normal", "patient"]))]
-    profile: Option<Profile>,
-    /// Wait longer before a reason fails, or for ever without a duration; repeatable
-    #[arg(long, value_name = "REASON[=DURATION]", value_parser = tolerate)]
-    tolerate: Vec<(String, Hold)>,
-    /// Fail at once for a reason; repeatable
-    #[arg(long, value_name = "REASON", value_parser = reason)]
-    fail_on: Vec<String>,
-    /// End at the first failure (fast), or gather all (collect) [default: fast]
-    #[arg(long, value_name = "WHEN", value_parser = word::<OnFailure>(&["fast", "collect"]))]
-    on_failure: Option<OnFailure>,
-    /// What a paused object counts as: suspended, complete, failed [default: suspended]
-    #[arg(long, value_name = "VERDICT", value_parser = word::<Paused>(&["suspended", "complete", "failed"]))]
-    paused: Option<Paused>,
-    /// How many objects a selector must match
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    min_count: usize,
-    /// Objects that may fail without failing the set
-    #[arg(long, value_name = "SELECTOR")]
-    optional: Option<Selector>,
-    /// When a Job is done: complete, started [default: complete]
-    #[arg(long, value_name = "WHEN", value_parser = word::<JobMode>(&["complete", "started"]))]
-    job_mode: Option<JobMode>,
-    /// When a bare pod is done: ready, complete [default: ready]
-    #[arg(long, value_name = "WHEN", value_parser = word::<PodMode>(&["ready", "complete"]))]
-    pod_mode: Option<PodMode>,
-    /// Record everything that happens into a file
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
-    /// Play a recording again; further options ask "what if"
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "filename", "objects", "once"])]
-    replay: Option<PathBuf>,
-    /// Print the least Role for this wait and end
-    #[arg(long)]
-    print_rbac: bool,
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    if text.parse::<Reason>().is_ok() {
-        return Ok(text.to_owned());
-    }
-    let nearest = Reason::ALL.iter().map(|reason| (strsim::jaro_winkler(reason.word(), text), reason.word()));
-    let nearest = nearest.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.88);
-    match nearest {
-        Some((_, word)) => Err(format!("no reason {text:?}; did you mean {word}?")),
-        // A controller's own word can be any CamelCase word.
-        None if text.starts_with(|c: char| c.is_ascii_uppercase()) => Ok(text.to_owned()),
-        None => Err(format!("no reason {text:?}; {NAME} reasons lists them")),
-    }
-}
-
-fn tolerate(text: &str) -> Result<(String, Hold), String> {
-    let (word, hold) = text.split_once('=').map_or((text, None), |(word, hold)| (word, Some(hold)));
-    let hold = match hold {
-        None => Hold::Never,
-        Some(hold) => {
-            let seconds = duration::parse(hold)?.as_secs();
-            Hold::Seconds(u32::try_from(seconds).map_err(|_| format!("{hold} is longer than 136 years"))?)
-        }
-    };
-    Ok((reason(word)?, hold))
-}
-
-impl WaitArgs {
-    /// Lays what was given over `policy`; what was left out stays.
-    fn lay_over(&self, policy: &mut Policy) {
-        fn set<T: Copy>(slot: &mut T, given: Option<T>) {
-            *slot = given.unwrap_or(*slot);
-        }
-        set(&mut policy.until, self.until);
-        set(&mut policy.evidence, self.evidence);
-        set(&mut policy.profile, self.profile);
-        set(&mut policy.on_failure, self.on_failure);
-        set(&mut policy.paused, self.paused);
-        set(&mut policy.job_mode, self.job_mode);
-        set(&mut policy.pod_mode, self.pod_mode);
-        set(&mut policy.settle, self.settle);
-        if let Some(timeout) = self.timeout {
-            policy.timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
-        }
-        policy.stall = self.stall.filter(|stall| !stall.is_zero()).or(policy.stall);
-        policy.once |= self.once;
-        policy.follow |= self.follow;
-        policy.assume_observed |= self.assume_observed;
-        policy.holds.extend(self.tolerate.iter().cloned());
-        policy.holds.extend(self.fail_on.iter().map(|word| (word.clone(), Hold::Seconds(0))));
-    }
-
-    fn policy(&self) -> Policy {
-        let mut policy = Policy::default();
-        self.lay_over(&mut policy);
-        policy
-    }
 }
 
 /// Returns the command with its examples and exit codes.

@@ -348,6 +348,12 @@ impl ControlPlane {
         *self.apiserver.lock().expect("no test panics here") = Some(apiserver);
     }
 
+    /// Stops everything but etcd and the API server: what is written from now on stays as it is, and nobody else keeps
+    /// a copy of it in memory.
+    pub fn stop_controllers(&self) {
+        self.others.lock().expect("no test panics here").clear();
+    }
+
     /// Lets a node stop answering.
     pub fn lose_node(&self, name: &str) {
         self.run(&["annotate", "node", name, "kubeguard.dev/lost=true"]);

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Objects per kind; every optional field is filled in many of them.
-const OBJECTS: u64 = 200;
+const OBJECTS: u64 = 60;
 
 #[test]
 fn json_and_protobuf_of_upstreams_types_are_read_as_the_same_object() {

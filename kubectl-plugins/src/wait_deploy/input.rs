@@ -13,7 +13,8 @@ use kubeguard_core::wait::object::{Body, Facts, Object};
 use kubeguard_core::wait::offline;
 use kubeguard_core::wait::record::Target;
 
-use super::{NAME, WaitArgs};
+use super::NAME;
+use super::args::WaitArgs;
 use crate::cli::ScopeArgs;
 
 /// What was named, read and checked before anything is contacted.
