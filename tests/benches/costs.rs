@@ -128,7 +128,7 @@ fn once(plane: &ControlPlane) {
     plane.run(&["rollout", "status", "deploy/web", "--timeout=60s"]);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        ours.push(measure(&mut plugin(plane, &["deploy/web", "--once"])));
+        ours.push(measure(&mut plugin(plane, &["deploy/web", "--once", "-q"])));
         theirs.push(measure(&mut kubectl(plane, &["get", "deploy/web"])));
     }
     let walls = |used: &[Used]| median(used.iter().map(|used| used.wall).collect());

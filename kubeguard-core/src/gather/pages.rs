@@ -225,7 +225,7 @@ where
     Ok(folded)
 }
 
-/// Transfers every page of a kind and decodes nothing; returns the number of pages.
+/// Transfers every page of a kind and decodes none of its items; returns their number.
 ///
 /// The measure of [`fold`]: what no way of reading can be faster than.
 ///
@@ -233,13 +233,14 @@ where
 /// [`crate::error::Error::Api`] when a page cannot be read.
 pub async fn transfer(cluster: &Cluster, resource: &Resource, namespace: Option<&str>) -> Result<usize> {
     let selection = Selection::all(resource.clone(), namespace);
-    let (mut next, mut pages) = (String::new(), 0);
+    let (mut next, mut items) = (String::new(), 0);
     loop {
         let page = page(cluster, &selection, &next, true).await;
-        next = page.map_err(|failure| cluster.failed(selection.doing("list"), failure))?.next;
-        pages += 1;
+        let page = page.map_err(|failure| cluster.failed(selection.doing("list"), failure))?;
+        items += page.items.len();
+        next = page.next;
         if next.is_empty() {
-            return Ok(pages);
+            return Ok(items);
         }
     }
 }
