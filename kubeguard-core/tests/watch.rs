@@ -8,7 +8,7 @@ use kubeguard_core::access::{Access, Cluster, Environment};
 use kubeguard_core::error::{Error, Failure};
 use kubeguard_core::gather::pages::fold;
 use kubeguard_core::gather::resource::Resource;
-use kubeguard_core::kinds::{Deployment, Pod};
+use kubeguard_core::kinds::{CustomResourceDefinition, Deployment, Pod};
 use kubeguard_core::wait::live::Wait;
 use kubeguard_core::wait::policy::Policy;
 use kubeguard_core::wait::record::Target;
@@ -406,4 +406,73 @@ async fn a_wait_that_is_interrupted_before_any_answer_tells_what_it_waited_for()
     let report = wait.report(false).unwrap();
     assert_eq!((report.ended, report.items.len()), (Ended::Interrupted, 1));
     assert_eq!(report.items[0].verdict, Verdict::Progressing);
+}
+
+/// Asks for the next change like a caller that redraws meanwhile: every question is dropped after a moment.
+async fn impatiently(wait: &mut Waiting) -> WaitReport {
+    let end =
+        async { while !matches!(tokio::time::timeout(Duration::from_millis(20), wait.next()).await, Ok(Ok(None))) {} };
+    tokio::time::timeout(Duration::from_secs(20), end).await.unwrap();
+    wait.report(false).unwrap()
+}
+
+#[tokio::test]
+async fn a_caller_that_drops_its_questions_still_gets_the_details_once() {
+    let fake = FakeCluster::start();
+    let waiting_for_image = json!({"reason": "ErrImagePull", "message": "manifest unknown"});
+    fake.put(
+        PODS,
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "job", "namespace": "team"},
+            "spec": {"containers": [{"name": "app", "image": "registry.example.org/app:1"}]},
+            "status": {"phase": "Pending", "containerStatuses": [
+                {"name": "app", "restartCount": 0, "state": {"waiting": waiting_for_image}},
+            ]},
+        }),
+    );
+    fake.put(
+        "/api/v1/namespaces/team/events",
+        json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": "job.1", "namespace": "team"},
+            "involvedObject": {"kind": "Pod", "name": "job", "namespace": "team"},
+            "type": "Warning", "reason": "Failed", "message": "manifest unknown",
+        }),
+    );
+    fake.fail("list", "/events", Fault::Slow(Duration::from_millis(300)), None);
+    let mut wait = waiting(&fake, vec![Target::named(Resource::of::<Pod>(), Some("team"), "job")]).await;
+    let report = impatiently(&mut wait).await;
+    assert_eq!((report.verdict, report.ended), (Verdict::Failed, Ended::Failed));
+    assert_eq!(fake.count("list", "events"), 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_drops_its_questions_still_learns_that_a_kind_is_served() {
+    let fake = FakeCluster::start();
+    let kind = Resource {
+        group: "acme.example".to_owned(),
+        version: "v1".to_owned(),
+        kind: "Widget".to_owned(),
+        plural: "widgets".to_owned(),
+        namespaced: true,
+    };
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "widgets.acme.example"},
+        "spec": {"group": "acme.example", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+                 "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]},
+        "status": {"conditions": [{"type": "NamesAccepted", "status": "True"}, {"type": "Established", "status": "True"}]},
+    });
+    fake.put("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition);
+    let crd = Target::named(Resource::of::<CustomResourceDefinition>(), None, "widgets.acme.example");
+    let mut wait = waiting(&fake, vec![crd, Target::named(kind, Some("team"), "one")]).await;
+    for _ in 0..5 {
+        drop(tokio::time::timeout(Duration::from_millis(20), wait.next()).await);
+    }
+    fake.fail("other", "/apis/acme.example/v1", Fault::Slow(Duration::from_millis(300)), None);
+    fake.serve("acme.example", "v1", "Widget", "widgets");
+    let widget = json!({
+        "apiVersion": "acme.example/v1", "kind": "Widget", "metadata": {"name": "one", "namespace": "team", "generation": 1},
+        "status": {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]},
+    });
+    fake.put("/apis/acme.example/v1/namespaces/team/widgets", widget);
+    assert_eq!(impatiently(&mut wait).await.verdict, Verdict::Complete);
 }

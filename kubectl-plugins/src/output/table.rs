@@ -7,6 +7,7 @@ use kubeguard_core::wait::verdict::Verdict;
 
 use super::Show;
 use crate::duration::human;
+use crate::exit::ExitCode;
 use crate::terminal::{Style, printable, shorten};
 
 /// A message longer than this is cut; `-o json` has it whole.
@@ -260,6 +261,7 @@ fn summary(report: &WaitReport, colour: bool) -> String {
         Ended::Stalled => "stalled",
         Ended::Interrupted => "interrupted",
         Ended::Cut => "cut",
+        _ if report.exit_code == ExitCode::NoAnswer.code() => "no answer",
         Ended::Done | Ended::Failed | Ended::Once => report.verdict.word(),
     };
     let when = if report.ended == Ended::Once { String::new() } else { format!(" after {elapsed}") };

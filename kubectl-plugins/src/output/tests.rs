@@ -92,6 +92,13 @@ fn what_was_not_judged_is_named_in_the_answer_or_left_to_stderr() {
 }
 
 #[test]
+fn without_any_judgement_there_is_no_answer() {
+    let report =
+        WaitReport { skipped: vec![skipped()], exit_code: 2, verdict: Verdict::Unverifiable, ..report(vec![]) };
+    assert_eq!(shown(Format::Table, &report).lines().last(), Some("no answer after 1m46s: 1 not judged"));
+}
+
+#[test]
 fn why_a_wait_ended_is_its_last_line() {
     for (ended, line) in [
         (Ended::TimedOut, "timed out after 1m46s: 1 progressing, 1 complete; --timeout gives it more time"),

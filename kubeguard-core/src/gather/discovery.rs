@@ -1,5 +1,7 @@
 //! Which kinds a server serves, and what people call them.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::resource::Resource;
@@ -9,6 +11,8 @@ use crate::error::{Error, Failure, Result};
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;q=0.5";
 /// More suggestions than these are no help.
 const MOST_SIMILAR: usize = 3;
+/// Time between questions whether a new kind is served.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 
 /// A kind with the names people use for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,6 +266,22 @@ async fn legacy(cluster: &Cluster, path: &str, body: &[u8]) -> std::result::Resu
         }
     }
     Ok(kinds)
+}
+
+/// Returns once the server serves `resource`: an established definition is not enough.
+///
+/// Whatever fails is asked again; the caller's deadline ends it.
+pub async fn until_served(cluster: &Cluster, resource: &Resource) {
+    let path = format!("/apis/{}", resource.api_version());
+    loop {
+        tokio::time::sleep(ASK_AGAIN).await;
+        let Ok(answer) = cluster.fetch(Call::Get, &path, "application/json").await else { continue };
+        let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let kinds = list["resources"].as_array();
+        if kinds.into_iter().flatten().any(|found| found["name"] == resource.plural.as_str()) {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]

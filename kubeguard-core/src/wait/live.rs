@@ -1,38 +1,30 @@
 //! A live wait: watches feed records to the state machine, which says what it needs next and when it has ended.
 
+mod details;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use super::needs::Place;
 use super::policy::Policy;
-use super::reason::Class;
 use super::record::{Record, Target};
 use super::recording::{Header, Recorder, Update};
 use super::report::{Ended, ItemReport, WaitReport};
 use super::state::State;
-use super::verdict::{Suspect, Verdict};
-use crate::access::{Call, Cluster};
+use crate::access::Cluster;
 use crate::error::{Failure, Result};
-use crate::gather::pages::{Selection, page};
+use crate::gather::discovery::until_served;
+use crate::gather::pages::Selection;
+use crate::gather::resource::Resource;
 use crate::gather::selector::Selector;
 use crate::gather::watch::{Notice, watch};
-use crate::kinds::Event;
-use crate::wait::object::{Body, Object};
-use crate::wait::record::Op;
 
 /// Notices that may wait for their turn; a watch that is faster waits itself.
 const QUEUE: usize = 1024;
-/// Time between questions whether discovery lists a new kind.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
-/// One detail at the end of a failed wait may take this long; the verdict is known by then.
-const DETAIL: Duration = Duration::from_secs(2);
-const LOG_LINES: &str = "20";
-/// Logs of more pods than these say the same.
-const MOST_LOGS: usize = 3;
 /// The `Date` header has whole seconds: a smaller difference is no difference.
 const NO_SKEW: SignedDuration = SignedDuration::from_millis(1500);
 
@@ -46,6 +38,8 @@ pub struct Wait<C> {
     targets: Vec<Target>,
     optional: Option<Selector>,
     watches: BTreeMap<Place, (Selection, Running)>,
+    asking: BTreeMap<Resource, Running>,
+    closing: Option<JoinHandle<Vec<Record>>>,
     to: Sender<Notice>,
     from: Receiver<Notice>,
     recorder: Option<Recorder>,
@@ -79,6 +73,8 @@ impl<C: Fn() -> Timestamp> Wait<C> {
             targets,
             optional: None,
             watches: BTreeMap::new(),
+            asking: BTreeMap::new(),
+            closing: None,
             to,
             from,
             recorder: None,
@@ -120,16 +116,12 @@ impl<C: Fn() -> Timestamp> Wait<C> {
                 return self.close().await;
             }
             self.start_watches();
+            self.start_asking();
             let wake = self.wake_in();
-            let asks = self.state.as_ref().is_some_and(|state| !state.wants_served().is_empty());
             let notice = tokio::select! {
                 biased;
                 notice = self.from.recv() => notice,
                 () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => Some(Notice::Record(Record::Tick)),
-                () = tokio::time::sleep(ASK_AGAIN), if asks => {
-                    self.ask_served().await;
-                    None
-                }
             };
             let Some(notice) = notice else { continue };
             if let Some(update) = self.take(notice)? {
@@ -307,29 +299,35 @@ impl<C: Fn() -> Timestamp> Wait<C> {
         Some(Duration::try_from(left).unwrap_or(Duration::ZERO) + Duration::from_millis(1))
     }
 
-    async fn ask_served(&mut self) {
+    /// Asks for kinds whose definition is established until discovery lists them.
+    fn start_asking(&mut self) {
         let wanted = self.state.as_ref().map(State::wants_served).unwrap_or_default();
+        self.asking.retain(|resource, _| wanted.contains(resource));
         for resource in wanted {
-            let path = format!("/apis/{}", resource.api_version());
-            let Ok(answer) = self.cluster.fetch(Call::Get, &path, "application/json").await else { continue };
-            let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-            let served = list["resources"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .any(|found| found["name"] == resource.plural.as_str());
-            if served {
-                // Goes through the queue, so that a cancelled wait loses nothing.
-                drop(self.to.send(Notice::Record(Record::Served(resource, true))).await);
-            }
+            let (cluster, to, asked) = (self.cluster.clone(), self.to.clone(), resource.clone());
+            self.asking.entry(resource).or_insert_with(|| {
+                let task = tokio::spawn(async move {
+                    until_served(&cluster, &asked).await;
+                    drop(to.send(Notice::Record(Record::Served(asked, true))).await);
+                });
+                Running(task.abort_handle())
+            });
         }
     }
 
     /// Reads what explains a failure, then ends for good.
     async fn close(&mut self) -> Result<Option<Update>> {
-        let details = self.details().await;
+        if self.closing.is_none() {
+            let suspects = self.state.iter().flat_map(State::worst_suspects).take(details::MOST).cloned().collect();
+            self.closing = Some(tokio::spawn(details::read(self.cluster.clone(), suspects)));
+        }
+        // A task of its own: it goes on when the caller drops this question to ask again.
+        let read = match &mut self.closing {
+            Some(closing) => closing.await.unwrap_or_default(),
+            None => Vec::new(),
+        };
         let now = self.now();
-        for record in details {
+        for record in read {
             self.step(now, &record)?;
         }
         let requests = self.cluster.requests();
@@ -339,74 +337,6 @@ impl<C: Fn() -> Timestamp> Wait<C> {
             self.step(now, &Record::End(ended, requests))?;
         }
         Ok(None)
-    }
-
-    async fn details(&self) -> Vec<Record> {
-        let mut records = Vec::new();
-        let Some(state) = &self.state else { return records };
-        let open = state.items().iter().filter(|(_, item)| {
-            !matches!(item.judgement.verdict, Verdict::Complete | Verdict::Superseded | Verdict::Missing)
-        });
-        let suspects: Vec<Suspect> =
-            open.flat_map(|(_, item)| item.judgement.suspects.iter().take(MOST_LOGS)).cloned().collect();
-        let details = suspects.iter().take(MOST_LOGS).map(|suspect| async move {
-            let events = tokio::time::timeout(DETAIL, self.events_of(suspect)).await;
-            let mut records = events.unwrap_or_default();
-            let restarted = suspect.restarts.is_some_and(|restarts| restarts > 0);
-            let crashed = suspect.class() == Class::Budget || restarted;
-            if let Some(container) = suspect.container.as_ref().filter(|_| crashed) {
-                records.push(self.log(suspect, container).await);
-            }
-            records
-        });
-        records.extend(futures::future::join_all(details).await.into_iter().flatten());
-        records
-    }
-
-    async fn events_of(&self, suspect: &Suspect) -> Vec<Record> {
-        let resource = crate::gather::resource::Resource::of::<Event>();
-        let mut selection = Selection::all(resource.clone(), Some(&suspect.at.namespace));
-        selection.fields = format!("involvedObject.name={},involvedObject.kind={}", suspect.at.name, suspect.at.kind);
-        match page(&self.cluster, &selection, "", true).await {
-            Ok(page) => page
-                .items
-                .into_iter()
-                .filter_map(crate::gather::pages::Item::decode::<Event>)
-                .map(|event| Record::Event(Op::Listed, Box::new(Object::slim(event, Body::Event))))
-                .collect(),
-            Err(failure) if failure.is_refusal() => vec![Record::Denied {
-                verb: "list".to_owned(),
-                resource,
-                namespace: selection.namespace,
-                message: failure.to_string(),
-            }],
-            Err(_) => Vec::new(),
-        }
-    }
-
-    async fn log(&self, suspect: &Suspect, container: &str) -> Record {
-        let pod = &suspect.at;
-        let mut lines = Err("cannot get pods/log".to_owned());
-        let mut previous = true;
-        for from_previous in [true, false] {
-            previous = from_previous;
-            let path = format!(
-                "/api/v1/namespaces/{}/pods/{}/log?container={container}&tailLines={LOG_LINES}&previous={from_previous}",
-                pod.namespace, pod.name
-            );
-            let log = self.cluster.fetch(Call::Get, &path, "text/plain, */*");
-            let answer = tokio::time::timeout(DETAIL, log).await.unwrap_or(Err(Failure::TimedOut(DETAIL)));
-            match answer {
-                Ok(answer) => {
-                    let text = String::from_utf8_lossy(&answer.body).into_owned();
-                    lines = Ok(text.lines().map(super::secrets::without).collect());
-                    break;
-                }
-                Err(failure) => lines = Err(format!("no log: {failure}")),
-            }
-        }
-        let (namespace, name) = (pod.namespace.clone(), pod.name.clone());
-        Record::Log { namespace, name, container: container.to_owned(), previous, lines }
     }
 }
 

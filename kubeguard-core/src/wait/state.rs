@@ -457,6 +457,14 @@ impl State {
         &self.items
     }
 
+    /// Returns the signs of failure of the objects that have not got there, object by object, worst first.
+    pub(crate) fn worst_suspects(&self) -> impl Iterator<Item = &Suspect> {
+        let open = self.items.values().filter(|item| {
+            !matches!(item.judgement.verdict, Verdict::Complete | Verdict::Superseded | Verdict::Missing)
+        });
+        open.flat_map(|item| &item.judgement.suspects)
+    }
+
     pub(crate) fn skipped(&self) -> impl Iterator<Item = &Skipped> {
         self.skipped.values()
     }
