@@ -172,7 +172,7 @@ fn missing_rights_are_named() {
     assert_snapshot!(run.text(&["deploy/web", "-q"]), @"
     2
     not judged: deployment/web in namespace team: cannot get deployments in namespace team: server says (Forbidden): get /apis/apps/v1/namespaces/team/deployments/web is refused
-    unverifiable after 0s: 1 not judged
+    no answer after 0s: 1 not judged
     ");
     for format in ["name", "ndjson"] {
         let output = run.run(&["deploy/web", "-o", format]);

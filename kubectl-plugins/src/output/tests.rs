@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 use kubeguard_core::wait::report::{Ended, ItemReport, WaitReport};
+use kubeguard_core::wait::verdict::Verdict;
 
 use super::Format;
 use super::samples::{complete, crash_loop, progressing, report, skipped, superseded, unproved};
