@@ -71,12 +71,10 @@ impl State {
 
     fn item_report(&self, key: &ObjectKey, item: &Item, explain: bool) -> ItemReport {
         let judged = &item.judgement;
-        let failed =
-            matches!(judged.verdict, Verdict::Failed | Verdict::Missing | Verdict::Terminating | Verdict::Unverifiable);
         let settled = matches!(judged.verdict, Verdict::Complete | Verdict::Superseded);
         let worst = judged.suspects.first().filter(|_| !settled);
         let causes = if settled { Vec::new() } else { self.causes(key, &judged.suspects) };
-        let remedy = worst.filter(|_| failed || judged.fails_at.is_some()).map(remedy).or_else(|| {
+        let remedy = worst.filter(|worst| judged.word.as_ref() == Some(&worst.word)).map(remedy).or_else(|| {
             let row = judged.word.as_ref().filter(|_| judged.verdict != Verdict::Complete)?.reason.row();
             Some(fill(row.remedy, &own_names(key, self.view().get(key))))
         });
@@ -283,4 +281,27 @@ fn looser(suspect: &Suspect, policy: &Policy) -> Vec<String> {
         flags.push("--profile patient".to_owned());
     }
     flags
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::wait::offline;
+
+    #[test]
+    fn a_remedy_names_the_container_also_while_nothing_has_failed_yet() {
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+            "status": {"phase": "Running", "containerStatuses": [{"name": "app", "restartCount": 1, "state": waiting}]},
+        });
+        let report =
+            offline::judge(vec![Object::read(pod).unwrap()], Policy::default(), Timestamp::from_second(0).unwrap());
+        let item = &report.items[0];
+        assert_eq!((item.verdict, item.reason.as_str()), (Verdict::Progressing, "CrashLoop"));
+        assert!(item.remedy.contains("container app"), "{}", item.remedy);
+    }
 }
