@@ -3,6 +3,7 @@
 //! Every part of the status has a vote; the decision looks only at which votes there are, never at their order.
 
 pub(in crate::wait) mod conditions;
+mod counters;
 mod roles;
 mod votes;
 mod words;
@@ -127,21 +128,33 @@ fn gather(subject: &Subject<'_>, status: &Value, outcome: &mut Outcome) -> Vec<V
             Err(word) => outcome.warn(word, entry.message),
         }
     }
+    votes.extend(votes::of_missing(subject.value, &subject.current));
     votes.extend(votes::of_words(status));
-    let counters = votes::of_counters(subject.value.get("spec"), status);
+    let counted = counters::of_counters(subject.value.get("spec"), status);
     let says_yes = votes.iter().any(|vote| vote.ballot == Ballot::Summary);
-    votes.extend(counters.into_iter().filter(|vote| !(says_yes && votes::is_bare_replicas(vote))));
+    votes.extend(counted.into_iter().filter(|vote| !(says_yes && counters::is_bare_replicas(vote))));
+
+    votes.extend(counters::of_sides(status));
 
     let quiet = votes.iter().all(|vote| matches!(vote.ballot, Ballot::Counters | Ballot::Step | Ballot::Other));
     let fails = |vote: &Vote| matches!(vote.ballot, Ballot::Fail | Ballot::SoftFail);
-    let works = votes.iter().any(|vote| matches!(vote.ballot, Ballot::Progress { .. }));
+    let is_progress = |vote: &Vote| matches!(vote.ballot, Ballot::Progress { .. });
+    let works = votes.iter().any(is_progress);
     if quiet {
         votes.extend(votes::of_weak_words(status));
     } else if works && !votes.iter().any(fails) && !subject.has_conditions {
         votes.extend(votes::of_weak_words(status).into_iter().filter(fails));
+    } else if only_runs(&votes) && !subject.has_conditions {
+        // Running is true of every service, also in the middle of a change.
+        votes.extend(votes::of_weak_words(status).into_iter().filter(|vote| fails(vote) || is_progress(vote)));
     }
     votes.sort_by(|a, b| (a.ballot, &a.path, &a.word, &a.message).cmp(&(b.ballot, &b.path, &b.word, &b.message)));
     votes
+}
+
+/// Nothing but a word for running, and counters, has spoken.
+fn only_runs(votes: &[Vote]) -> bool {
+    votes.iter().all(|vote| matches!(vote.ballot, Ballot::Running | Ballot::Counters | Ballot::Other))
 }
 
 /// The decision table: the first row that fits.

@@ -1,11 +1,12 @@
 //! The parts of a status vote; each vote has a class, and the order of the parts cannot matter.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
 
-use super::conditions::{Entry, number};
+use super::conditions::Entry;
 use super::roles::{Role, is_step, is_summary, role};
 use super::words::{WordClass, camel, class, is_camel, split};
 use crate::wait::reason::Reason;
@@ -157,6 +158,38 @@ pub(super) fn of_condition(entry: &Entry<'_>) -> Result<Option<Vote>, String> {
     }))
 }
 
+/// Returns votes for conditions that must be there and are not.
+///
+/// A parent or ancestor that reports on the object says whether it accepts it (Gateway API, `PolicyAncestorStatus`); a
+/// managed resource, known by `spec.forProvider`, says `Ready` once the thing outside is there, and `Synced` before
+/// that (Crossplane Resource Model).
+pub(super) fn of_missing(object: &Value, current: &[Entry<'_>]) -> Vec<Vote> {
+    let mut votes = Vec::new();
+    let mut missing = |path: String, word: &str, message: String| {
+        votes.push(vote(Ballot::Progress { active: false }, path, word.to_owned(), &message, ""));
+    };
+    for list in ["status.parents[", "status.ancestors["] {
+        let mut reporters: BTreeMap<&str, bool> = BTreeMap::new();
+        for entry in current.iter().filter(|entry| entry.path.starts_with(list)) {
+            let end = entry.path.find("].").map_or(entry.path.len(), |at| at + 1);
+            let reporter = entry.path.get(..end).unwrap_or(&entry.path);
+            *reporters.entry(reporter).or_default() |= role(entry.name) == Role::Positive;
+        }
+        for (reporter, _) in reporters.iter().filter(|(_, accepts)| !**accepts) {
+            missing((*reporter).to_owned(), "ParentNotAccepted", format!("{reporter} does not say whether it accepts"));
+        }
+    }
+    let managed = object.pointer("/spec/forProvider").is_some_and(Value::is_object);
+    if managed && !current.is_empty() && current.iter().all(|entry| entry.name != "Ready") {
+        missing(
+            "status.conditions[Ready]".to_owned(),
+            "MissingCondition",
+            "there is no condition Ready yet".to_owned(),
+        );
+    }
+    votes
+}
+
 /// A positive condition that is False.
 fn refused(entry: &Entry<'_>, reason: WordClass) -> Ballot {
     if is_harmless(entry) {
@@ -252,7 +285,7 @@ fn of_word(path: &str, text: &str) -> Vote {
     vote(ballot, path.to_owned(), camel(text), &format!("{key} is {text:?}"), text)
 }
 
-fn vote(ballot: Ballot, path: String, word: String, message: &str, value: &str) -> Vote {
+pub(super) fn vote(ballot: Ballot, path: String, word: String, message: &str, value: &str) -> Vote {
     Vote {
         ballot,
         path,
@@ -264,105 +297,8 @@ fn vote(ballot: Ballot, path: String, word: String, message: &str, value: &str) 
     }
 }
 
-const WANTED: [&str; 5] = ["replicas", "instances", "size", "count", "nodes"];
-const REACHED: [&str; 9] = [
-    "readyReplicas",
-    "availableReplicas",
-    "updatedReplicas",
-    "updatedReadyReplicas",
-    "updatedAvailableReplicas",
-    "readyInstances",
-    "readyNodes",
-    "availableNodes",
-    "readyMembers",
-];
-const PAIRS: [(&str, &str); 5] = [
-    ("readyReplicas", "replicas"),
-    ("ready", "size"),
-    ("availableNodes", "expectedNodes"),
-    ("readyMembers", "members"),
-    ("readyNodes", "nodes"),
-];
-const MISSED: [&str; 5] =
-    ["unavailableReplicas", "unreadyReplicas", "failedReplicas", "failedInstances", "failedTasksCount"];
-
-/// Returns the votes of counters: wanted in the spec against reached in the status, and pairs inside the status.
-pub(super) fn of_counters(spec: Option<&Value>, status: &Value) -> Vec<Vote> {
-    let mut votes = Vec::new();
-    let wanted = WANTED.iter().find_map(|key| number(spec?.get(*key)?));
-    if let Some(wanted) = wanted {
-        for key in REACHED {
-            if let Some(reached) = status.get(key).and_then(number) {
-                votes.push(count(&format!("status.{key}"), reached, wanted));
-            }
-        }
-        if let Some(replicas) = status.get("replicas").and_then(number) {
-            if replicas > wanted {
-                let message = format!("{replicas} replicas, {wanted} wanted");
-                let ballot = Ballot::Progress { active: false };
-                votes.push(vote(
-                    ballot,
-                    "status.replicas".to_owned(),
-                    "OldReplicas".to_owned(),
-                    &message,
-                    &replicas.to_string(),
-                ));
-            } else if votes.is_empty() {
-                votes.push(Vote {
-                    word: "Replicas".to_owned(),
-                    ..count("status.replicas", replicas.min(wanted - 1), wanted)
-                });
-            }
-        }
-    }
-    inner_pairs("status", status, 2, &mut votes);
-    for key in MISSED {
-        if let Some(missed) = status.get(key).and_then(number).filter(|missed| *missed > 0) {
-            let message = format!("{key} is {missed}");
-            let ballot = Ballot::Progress { active: false };
-            votes.push(vote(ballot, format!("status.{key}"), camel(key), &message, &missed.to_string()));
-        }
-    }
-    votes
-}
-
-/// Only `status.replicas` is there: it counts pods that exist, which proves nothing of their being ready.
-pub(super) fn is_bare_replicas(vote: &Vote) -> bool {
-    vote.path == "status.replicas" && vote.word == "Replicas"
-}
-
-fn inner_pairs(path: &str, value: &Value, depth: u8, votes: &mut Vec<Vote>) {
-    let Some(map) = value.as_object() else { return };
-    for (reached, wanted) in PAIRS {
-        if let (Some(k), Some(n)) = (map.get(reached).and_then(number), map.get(wanted).and_then(number)) {
-            votes.push(count(&format!("{path}.{reached}"), k, n));
-        }
-    }
-    for (key, inner) in map {
-        if let Some((k, n)) = inner.as_str().and_then(|text| text.split_once('/')) {
-            if let (Ok(k), Ok(n)) = (k.trim().parse(), n.trim().parse()) {
-                votes.push(count(&format!("{path}.{key}"), k, n));
-            }
-        } else if depth > 0 && !is_history(key) {
-            inner_pairs(&format!("{path}.{key}"), inner, depth - 1, votes);
-        }
-    }
-}
-
-fn count(path: &str, reached: i64, wanted: i64) -> Vote {
-    let key = path.rsplit('.').next().unwrap_or(path);
-    let ballot = if reached < wanted { Ballot::Progress { active: false } } else { Ballot::Counters };
-    vote(
-        ballot,
-        path.to_owned(),
-        camel(key),
-        &format!("{reached} of {wanted} ({key})"),
-        &format!("{reached} of {wanted}"),
-    )
-}
-
 /// Keys that speak of the past or of steps.
-fn is_history(key: &str) -> bool {
+pub(super) fn is_history(key: &str) -> bool {
     matches!(split(key).first().map(String::as_str), Some("last" | "previous" | "history" | "stage" | "step"))
 }
 
@@ -371,14 +307,18 @@ pub(super) fn of_weak_words(status: &Value) -> Vec<Vote> {
     let mut votes = Vec::new();
     if let Some(map) = status.as_object() {
         for (key, value) in map {
-            let named = ["Status", "State", "Phase", "Health"].iter().any(|end| key.ends_with(end));
-            if named && !WORDS.contains(&key.as_str()) && !is_history(key) {
+            if is_named_so(key) && !WORDS.contains(&key.as_str()) && !is_history(key) {
                 votes.extend(value.as_str().and_then(|text| weak(&format!("status.{key}"), text)));
             }
         }
     }
     deeper("status", status, 2, true, &mut votes);
     votes
+}
+
+/// Returns whether a longer key names a state, as in `certificateStatus`.
+fn is_named_so(key: &str) -> bool {
+    ["Status", "State", "Phase", "Health"].iter().any(|end| key.ends_with(end))
 }
 
 fn deeper(path: &str, value: &Value, depth: u8, top: bool, votes: &mut Vec<Vote>) {
@@ -390,7 +330,7 @@ fn deeper(path: &str, value: &Value, depth: u8, top: bool, votes: &mut Vec<Vote>
                     continue;
                 }
                 if !top
-                    && matches!(key.as_str(), "phase" | "state" | "status" | "health")
+                    && (matches!(key.as_str(), "phase" | "state" | "status" | "health") || is_named_so(key))
                     && let Some(text) = inner.as_str()
                 {
                     votes.extend(weak(&path, text));
