@@ -64,6 +64,14 @@ pub enum Error {
         /// What is wrong there.
         problem: String,
     },
+    /// Rules or expressions that cannot be used.
+    #[error("rules {file}: {problem}")]
+    Rules {
+        /// Path of the file, or the flag that gave an expression.
+        file: String,
+        /// What is wrong, with line and column.
+        problem: String,
+    },
     /// A file that cannot be opened, read or written.
     #[error("cannot {doing} {file}")]
     Io {
@@ -90,7 +98,7 @@ impl Error {
                 Some("kubectl api-resources lists the kinds there are".to_owned())
             }
             Self::UnknownKind { similar, .. } => Some(format!("did you mean {}?", similar.join(" or "))),
-            Self::Recording { .. } | Self::Io { .. } => None,
+            Self::Recording { .. } | Self::Rules { .. } | Self::Io { .. } => None,
         }
     }
 }

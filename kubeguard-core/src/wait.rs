@@ -34,6 +34,7 @@ pub mod recording;
 mod replica_set;
 pub mod report;
 mod reporting;
+pub mod rules;
 mod secrets;
 mod small;
 pub mod state;

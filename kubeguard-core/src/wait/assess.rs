@@ -11,6 +11,7 @@ use super::object::{Body, Clock, Facts, Object, ObjectKey};
 use super::pods::{classify, is_ended_by_node};
 use super::policy::{EvidenceFloor, Level, Policy};
 use super::reason::Reason;
+use super::rules::{Effect, RuleFacts};
 use super::verdict::{Evidence, Note, Outcome, Suspect, Witness};
 use super::view::{Lookup, View};
 use super::{daemon_set, deployment, job, pod, replica_set, small, stateful_set};
@@ -267,23 +268,41 @@ fn custom_resource(object: &Object, value: &Value, known: &Known, cx: &mut Conte
     let no_status = Value::Null;
     let status = value.get("status").filter(|status| status.is_object());
     let generation = object.meta().generation;
-    let mut all = conditions(status.unwrap_or(&no_status), generation);
+    let version = object.api_version.rsplit('/').next().unwrap_or_default();
+    let rules = cx.policy.rules.of(&object.key.group, version, &object.key.kind);
+    let mut all = conditions(status.unwrap_or(&no_status), generation, &rules);
     let mut notes = std::mem::take(&mut all.notes);
     if value.get("status").is_some_and(|status| !status.is_object() && !status.is_null()) {
         notes.push(Note::new("Malformed", "status"));
     }
     let Some(status) = status.filter(|status| status.as_object().is_some_and(|map| !map.is_empty())) else {
-        let mut outcome = custom::assess(&subject(object, value, &all, Vec::new(), schema));
+        let mut outcome = custom::assess(&subject(object, value, &all, Vec::new(), (schema, &rules, cx.clock.now)));
         outcome.notes.extend(notes);
         let evidence = outcome.complete.is_some().then_some(Evidence::Strong);
         return (outcome, evidence);
     };
     let observes =
         schema.is_some_and(|schema| schema.observes) && cx.view.observes(&object.key.group, &object.key.kind);
-    let gate = gate_custom(object, status, &all, observes, known, cx.written, &mut notes);
     let current: Vec<_> = all.entries.iter().filter(|entry| entry.currency != Currency::Stale).cloned().collect();
+    let gate = if rules.ignores_generation() {
+        notes.push(Note::new("GenerationIgnored", "a rule says that this kind's generations mean nothing"));
+        Gate::Pass(Evidence::None)
+    } else {
+        let facts = RuleFacts {
+            meta: object.meta(),
+            api_version: &object.api_version,
+            kind: &object.key.kind,
+            value,
+            conditions: &current,
+            now: cx.clock.now,
+        };
+        let pairs = rules.generations(&facts);
+        gate_custom(object, status, &all, (observes, pairs), known, cx.written, &mut notes)
+    };
     let (mut outcome, evidence) = match gate {
-        Gate::Pass(evidence) => (custom::assess(&subject(object, value, &all, current, schema)), Some(evidence)),
+        Gate::Pass(evidence) => {
+            (custom::assess(&subject(object, value, &all, current, (schema, &rules, cx.clock.now))), Some(evidence))
+        }
         Gate::Wait(said) => {
             let mut outcome = Outcome { progressing: vec![said], ..Outcome::default() };
             reads(object, &mut outcome);
@@ -296,12 +315,13 @@ fn custom_resource(object: &Object, value: &Value, known: &Known, cx: &mut Conte
                 })
                 .cloned()
                 .collect();
-            outcome.suspects = custom::proven_failures(&subject(object, value, &all, proven, schema));
+            outcome.suspects =
+                custom::proven_failures(&subject(object, value, &all, proven, (schema, &rules, cx.clock.now)));
             let evidence = (!outcome.suspects.is_empty()).then_some(Evidence::Strong);
             (outcome, evidence)
         }
         Gate::Unproven => {
-            let subject = subject(object, value, &all, current, schema);
+            let subject = subject(object, value, &all, current, (schema, &rules, cx.clock.now));
             if cx.policy.assume_observed {
                 let mut outcome = custom::assess(&subject);
                 outcome.note("AssumeObserved", "nothing proves that the status belongs to this spec");
@@ -321,7 +341,7 @@ fn subject<'a>(
     value: &'a Value,
     all: &Conditions<'_>,
     current: Vec<custom::conditions::Entry<'a>>,
-    schema: Option<StatusSchema>,
+    (schema, rules, now): (Option<StatusSchema>, &'a Effect, Timestamp),
 ) -> Subject<'a> {
     Subject {
         key: &object.key,
@@ -330,6 +350,9 @@ fn subject<'a>(
         current,
         has_conditions: all.has_own || all.reporters.is_some(),
         schema,
+        rules,
+        api_version: &object.api_version,
+        now,
     }
 }
 

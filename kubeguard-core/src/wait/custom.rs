@@ -6,16 +6,18 @@ pub(in crate::wait) mod conditions;
 mod counters;
 mod roles;
 mod votes;
-mod words;
+pub(in crate::wait) mod words;
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use self::conditions::Entry;
 use self::votes::{Ballot, Vote};
 use super::object::ObjectKey;
 use super::reason::{Reason, Word};
+use super::rules::{Effect, RuleFacts};
 use super::verdict::{Done, Outcome, Statement, Suspect, Verdict};
 use crate::kinds::{CustomResourceDefinition, ObjectMeta};
 
@@ -57,11 +59,56 @@ pub(super) struct Subject<'a> {
     pub(super) current: Vec<Entry<'a>>,
     pub(super) has_conditions: bool,
     pub(super) schema: Option<StatusSchema>,
+    pub(super) rules: &'a Effect,
+    pub(super) api_version: &'a str,
+    pub(super) now: Timestamp,
+}
+
+impl Subject<'_> {
+    fn facts(&self) -> RuleFacts<'_> {
+        RuleFacts {
+            meta: self.meta,
+            api_version: self.api_version,
+            kind: &self.key.kind,
+            value: self.value,
+            conditions: &self.current,
+            now: self.now,
+        }
+    }
 }
 
 /// Judges a custom resource whose status has passed the gate, or has none.
 pub(super) fn assess(subject: &Subject<'_>) -> Outcome {
+    let mut outcome = judge(subject);
+    for suspect in &mut outcome.suspects {
+        suspect.holds = subject.rules.hold(suspect.word.as_str()).or(suspect.holds);
+    }
+    let Some((is_done, expression, warnings)) = subject.rules.done(&subject.facts()) else { return outcome };
+    outcome.warnings.extend(warnings);
+    outcome.read(expression.clone(), is_done);
+    if outcome.suspects.iter().any(|suspect| suspect.becomes() == Verdict::Failed) {
+        return outcome;
+    }
+    if is_done {
+        let (notes, warnings, reads) = (outcome.notes, outcome.warnings, outcome.reads);
+        outcome = Outcome { notes, warnings, reads, ..Outcome::default() };
+        outcome.done("--done-when", format!("{expression} is true"));
+    } else if outcome.complete.take().is_some() || outcome.progressing.is_empty() {
+        outcome.suspects.clear();
+        outcome.wait("--done-when", Reason::DoneWhen, format!("{expression} is not true yet"));
+    }
+    outcome
+}
+
+fn judge(subject: &Subject<'_>) -> Outcome {
     let mut outcome = Outcome::default();
+    let (said, warnings) = subject.rules.when(&subject.facts());
+    outcome.warnings.extend(warnings);
+    if let Some(said) = said {
+        outcome.read(&said.condition, true);
+        answer(subject, said.rule, said.verdict, &said.reason, &said.message, &mut outcome);
+        return outcome;
+    }
     if let Some(path) = rests(subject) {
         outcome.read(&path, true);
         outcome.suspended = Some(Statement::new("WD-Q2", Reason::Paused, format!("{path} is set")));
@@ -72,6 +119,10 @@ pub(super) fn assess(subject: &Subject<'_>) -> Outcome {
         return outcome;
     };
     if status.as_object().is_some_and(serde_json::Map::is_empty) {
+        if let Some((verdict, rule)) = subject.rules.empty_status() {
+            answer(subject, rule.to_owned(), verdict, "", "the status is empty", &mut outcome);
+            return outcome;
+        }
         let message = "the status is there and says nothing";
         outcome.suspects.push(Suspect::new("WD-Q0", Reason::EmptyStatus, subject.key, message));
         return outcome;
@@ -79,6 +130,28 @@ pub(super) fn assess(subject: &Subject<'_>) -> Outcome {
     let ballots = gather(subject, status, &mut outcome);
     decide(subject, &ballots, &mut outcome);
     outcome
+}
+
+/// A rule has the answer itself.
+fn answer(subject: &Subject<'_>, rule: String, verdict: Verdict, word: &str, message: &str, outcome: &mut Outcome) {
+    let message = if message.is_empty() { format!("rule {rule}") } else { message.to_owned() };
+    let mut suspect = |rule: String, reason: Reason, becomes: Verdict| {
+        let mut suspect = Suspect::new(rule, Word::said(reason, word), subject.key, message.clone());
+        suspect.becomes = Some(becomes);
+        outcome.suspects.push(suspect);
+    };
+    match verdict {
+        Verdict::Complete => outcome.done(rule, message),
+        Verdict::Suspended => {
+            outcome.suspended = Some(Statement::new(rule, Word::said(Reason::Suspended, word), message));
+        }
+        Verdict::Failed => suspect(rule, Reason::ConditionFailed, verdict),
+        Verdict::Missing => suspect(rule, Reason::WordFailed, verdict),
+        Verdict::Unverifiable => suspect(rule, Reason::StateUnknown, verdict),
+        Verdict::Progressing | Verdict::Terminating | Verdict::Superseded => {
+            outcome.wait(rule, Word::said(Reason::ConditionProgress, word), message);
+        }
+    }
 }
 
 /// Returns only the failures among conditions that are themselves proven, for a status that lags behind the spec.
@@ -99,10 +172,14 @@ pub(super) fn failing_text(subject: &Subject<'_>) -> Option<String> {
 }
 
 fn without_status(subject: &Subject<'_>, outcome: &mut Outcome) {
+    if let Some((verdict, rule)) = subject.rules.no_status() {
+        answer(subject, rule.to_owned(), verdict, "", "there is no status", outcome);
+        return;
+    }
     match subject.schema {
         Some(schema) if !schema.has_status => {
             outcome.complete = Some(Done {
-                rule: "WD-Q0a",
+                rule: "WD-Q0a".into(),
                 word: Some(Reason::NothingToObserve.into()),
                 message: "its definition has no status".to_owned(),
             });
@@ -129,24 +206,42 @@ fn gather(subject: &Subject<'_>, status: &Value, outcome: &mut Outcome) -> Vec<V
         }
     }
     votes.extend(votes::of_missing(subject.value, &subject.current));
-    votes.extend(votes::of_words(status));
+    for (name, rule) in subject.rules.required() {
+        if subject.current.iter().all(|entry| entry.name != name) {
+            votes.push(votes::missing(
+                &format!("status.conditions[{name}]"),
+                &format!("no condition {name} yet (rule {rule})"),
+            ));
+        }
+    }
+    let (said, spoken_for) = votes::of_rules(status, subject.rules);
+    if !subject.rules.ignores_words() {
+        votes.extend(votes::of_words(status).into_iter().filter(|vote| !spoken_for.contains(&vote.path)));
+    }
+    votes.extend(said);
     let counted = counters::of_counters(subject.value.get("spec"), status);
+    let counted = counted.into_iter().filter(|vote| !spoken_for.contains(&vote.path));
+    let counted = if subject.rules.ignores_counters() { Vec::new() } else { counted.collect::<Vec<_>>() };
     let says_yes = votes.iter().any(|vote| vote.ballot == Ballot::Summary);
     votes.extend(counted.into_iter().filter(|vote| !(says_yes && counters::is_bare_replicas(vote))));
 
     votes.extend(counters::of_sides(status));
 
+    let weak_words = || {
+        let all = if subject.rules.ignores_nested() { Vec::new() } else { votes::of_weak_words(status) };
+        all.into_iter().filter(|vote| !spoken_for.contains(&vote.path))
+    };
     let quiet = votes.iter().all(|vote| matches!(vote.ballot, Ballot::Counters | Ballot::Step | Ballot::Other));
     let fails = |vote: &Vote| matches!(vote.ballot, Ballot::Fail | Ballot::SoftFail);
     let is_progress = |vote: &Vote| matches!(vote.ballot, Ballot::Progress { .. });
     let works = votes.iter().any(is_progress);
     if quiet {
-        votes.extend(votes::of_weak_words(status));
+        votes.extend(weak_words());
     } else if works && !votes.iter().any(fails) && !subject.has_conditions {
-        votes.extend(votes::of_weak_words(status).into_iter().filter(fails));
+        votes.extend(weak_words().filter(fails));
     } else if only_runs(&votes) && !subject.has_conditions {
         // Running is true of every service, also in the middle of a change.
-        votes.extend(votes::of_weak_words(status).into_iter().filter(|vote| fails(vote) || is_progress(vote)));
+        votes.extend(weak_words().filter(|vote| fails(vote) || is_progress(vote)));
     }
     votes.sort_by(|a, b| (a.ballot, &a.path, &a.word, &a.message).cmp(&(b.ballot, &b.path, &b.word, &b.message)));
     votes
@@ -207,6 +302,8 @@ fn decide(subject: &Subject<'_>, votes: &[Vote], outcome: &mut Outcome) {
             let message = format!("{}, and no condition says that all is done", vote.message);
             outcome.wait("WD-Q13", Reason::NoSummaryCondition, message);
         }
+    } else if let Some((verdict, rule)) = subject.rules.otherwise() {
+        answer(subject, rule.to_owned(), verdict, "", "nothing says otherwise", outcome);
     } else if !subject.has_conditions {
         let message = "nothing in the status is known to mean anything";
         outcome.suspects.push(Suspect::new("WD-Q15", Reason::NothingKnown, subject.key, message));
@@ -264,6 +361,9 @@ fn ends(value: &Value) -> bool {
 
 /// Returns where the object says that somebody wants it to stand still.
 fn rests(subject: &Subject<'_>) -> Option<String> {
+    if subject.rules.ignores_paused() {
+        return None;
+    }
     const FLAGS: [&str; 4] = ["paused", "pause", "suspend", "suspended"];
     fn flag(value: &Value, path: &str, depth: u8) -> Option<String> {
         let map = value.as_object()?;

@@ -184,7 +184,7 @@ pub(super) fn gate_custom(
     object: &Object,
     status: &Value,
     conditions: &Conditions<'_>,
-    controller_observes: bool,
+    (controller_observes, pairs): (bool, Vec<(i64, i64)>),
     known: &Known,
     written: Option<Timestamp>,
     notes: &mut Vec<Note>,
@@ -201,18 +201,17 @@ pub(super) fn gate_custom(
     if let Some(wait) = stale_conditions(conditions, generation).or_else(|| stale_reporters(conditions, notes)) {
         return Gate::Wait(wait);
     }
-    let pair =
+    let workload =
         meta.annotations.iter().find(|(key, _)| key.ends_with("/workload-generation")).and_then(|(_, value)| {
-            Some((value.parse::<i64>().ok()?, number(status.get("workloadObservedGeneration")?)?))
+            Some((number(status.get("workloadObservedGeneration")?)?, value.parse::<i64>().ok()?))
         });
-    if let Some((current, observed)) = pair
-        && observed < current
-    {
+    let pairs: Vec<(i64, i64)> = pairs.into_iter().chain(workload).collect();
+    if let Some((observed, current)) = pairs.iter().find(|(observed, current)| observed < current) {
         let message = format!("the workload's status is of generation {observed}, the workload is at {current}");
         return Gate::Wait(Statement::new("WD-G6", Reason::PairNotCurrent, message));
     }
     let proven = deciding(conditions).any(|entry| entry.currency == Currency::Proven);
-    if observed == Some(generation) || pair.is_some() || proven {
+    if observed == Some(generation) || !pairs.is_empty() || proven {
         return Gate::Pass(Evidence::Strong);
     }
     if controller_observes && generation > 1 {

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::object::{Clock, ObjectKey};
 use super::policy::{Level, Patience, Paused, Policy, Profile};
 use super::reason::{Class, Reason, Word};
-use super::verdict::{Evidence, Note, Outcome, Read, Statement, Suspect, Verdict};
+use super::verdict::{Evidence, Note, Outcome, Read, RuleId, Statement, Suspect, Verdict};
 
 /// What the gate knows about the object's generations; travels with every judgement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub struct Judgement {
     /// Details for people.
     pub message: String,
     /// Id of the rule that decided.
-    pub rule: &'static str,
+    pub rule: RuleId,
     /// What ties the status to the spec; `None` before anything was seen.
     pub evidence: Option<Evidence>,
     /// Generation of the spec and the one observed.
@@ -174,27 +174,27 @@ pub fn resolve(
 
     let missing = outcome.progressing.first();
     let (verdict, word, message, rule) = if let Some((verdict, said)) = &outcome.settled {
-        (*verdict, Some(said.word.clone()), said.message.clone(), said.rule)
+        (*verdict, Some(said.word.clone()), said.message.clone(), said.rule.clone())
     } else if let (true, Some(worst)) = (past_hold > 0, suspects.first()) {
-        (worst.becomes(), Some(worst.word.clone()), with_progress(missing, worst), worst.rule)
+        (worst.becomes(), Some(worst.word.clone()), with_progress(missing, worst), worst.rule.clone())
     } else if let Some(said) = &outcome.suspended {
         let verdict = match policy.paused {
             Paused::Suspended => Verdict::Suspended,
             Paused::Complete => Verdict::Complete,
             Paused::Failed => Verdict::Failed,
         };
-        (verdict, Some(said.word.clone()), said.message.clone(), said.rule)
+        (verdict, Some(said.word.clone()), said.message.clone(), said.rule.clone())
     } else if let Some(worst) = suspects
         .first()
         .filter(|worst| missing.is_some() || (policy.until != Level::Observed && blocked(&suspects, worst)))
     {
-        (Verdict::Progressing, Some(worst.word.clone()), with_progress(missing, worst), worst.rule)
+        (Verdict::Progressing, Some(worst.word.clone()), with_progress(missing, worst), worst.rule.clone())
     } else if let Some(said) = missing {
-        (Verdict::Progressing, Some(said.word.clone()), said.message.clone(), said.rule)
+        (Verdict::Progressing, Some(said.word.clone()), said.message.clone(), said.rule.clone())
     } else if let Some(done) = &outcome.complete {
-        (Verdict::Complete, done.word.clone(), done.message.clone(), done.rule)
+        (Verdict::Complete, done.word.clone(), done.message.clone(), done.rule.clone())
     } else {
-        (Verdict::Progressing, Some(Reason::NotReady.into()), String::new(), "WD-Q15")
+        (Verdict::Progressing, Some(Reason::NotReady.into()), String::new(), "WD-Q15".into())
     };
 
     Judgement {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 
 use super::reason::{Class, Reason, Word};
+use super::rules::Rules;
 
 /// How long a suspect is only suspected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -186,6 +187,8 @@ pub struct Policy {
     pub settle: SignedDuration,
     /// Judge once and end.
     pub once: bool,
+    /// What vendors' kinds mean, and what callers say themselves.
+    pub rules: Rules,
 }
 
 impl Default for Policy {
@@ -205,6 +208,7 @@ impl Default for Policy {
             stall: None,
             settle: SignedDuration::ZERO,
             once: false,
+            rules: Rules::default(),
         }
     }
 }

@@ -103,6 +103,7 @@ reasons! {
     ConditionNotCurrent Progress [inf inf inf] => Progressing, "wait for the controller; {entry|the condition} is of generation {observed|an older one}", "a condition belongs to an older generation";
     ParentNotCurrent Progress [inf inf inf] => Progressing, "wait for the controller; no parent has answered for this generation", "no parent's entry belongs to this generation";
     PairNotCurrent Progress [inf inf inf] => Progressing, "wait for the controller; {entry|the pair} is of an older generation", "the kind's own pair of generations differs";
+    DoneWhen Progress [inf inf inf] => Progressing, "wait, or correct --done-when", "what the caller says done means is not true yet";
     MissingCondition Progress [inf inf inf] => Progressing, "wait for the controller to write condition {entry|the condition}", "a condition that must be there is not";
     NoEvidence Transient [15 30 120] => Unverifiable, "check the controller, or accept its status with --assume-observed", "nothing proves that the status belongs to this spec";
     NothingKnown Transient [15 30 120] => Unverifiable, "--explain shows what was read; ask the controller's documentation what done looks like", "nothing in the status is known to mean anything";

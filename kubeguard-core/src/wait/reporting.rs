@@ -103,7 +103,7 @@ impl State {
             warnings: judged.warnings.clone(),
             optional: item.optional,
             explain: explain.then(|| Explanation {
-                rule: judged.rule.to_owned(),
+                rule: judged.rule.to_string(),
                 reads: judged.reads.clone(),
                 flips: judged.flips.clone(),
             }),

@@ -9,6 +9,9 @@ use super::object::ObjectKey;
 use super::policy::{Hold, words};
 use super::reason::{Class, Word};
 
+/// Id of the rule that says something: `WD-…` for built-in ones, else the id of a rule of a pack.
+pub type RuleId = std::borrow::Cow<'static, str>;
+
 words! {
     /// The answer for one object, or for a whole set.
     Verdict {
@@ -136,7 +139,7 @@ pub struct Read {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     /// Id of the rule, as in `WD-D6`.
-    pub rule: &'static str,
+    pub rule: RuleId,
     /// The reason.
     pub word: Word,
     /// Details for people, as in `1 of 3 pods updated`.
@@ -145,8 +148,8 @@ pub struct Statement {
 
 impl Statement {
     /// Returns what `rule` says.
-    pub fn new(rule: &'static str, word: impl Into<Word>, message: impl Into<String>) -> Self {
-        Self { rule, word: word.into(), message: message.into() }
+    pub fn new(rule: impl Into<RuleId>, word: impl Into<Word>, message: impl Into<String>) -> Self {
+        Self { rule: rule.into(), word: word.into(), message: message.into() }
     }
 }
 
@@ -154,7 +157,7 @@ impl Statement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspect {
     /// Id of the rule, as in `WD-D1`.
-    pub rule: &'static str,
+    pub rule: RuleId,
     /// The reason, in the controller's words where it has some.
     pub word: Word,
     /// The object that shows it.
@@ -179,9 +182,9 @@ pub struct Suspect {
 
 impl Suspect {
     /// Returns a suspect that `rule` found on `at`.
-    pub fn new(rule: &'static str, word: impl Into<Word>, at: &ObjectKey, message: impl Into<String>) -> Self {
+    pub fn new(rule: impl Into<RuleId>, word: impl Into<Word>, at: &ObjectKey, message: impl Into<String>) -> Self {
         Self {
-            rule,
+            rule: rule.into(),
             word: word.into(),
             at: at.clone(),
             container: None,
@@ -235,7 +238,7 @@ impl Suspect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
     /// Id of the rule, as in `WD-D12`.
-    pub rule: &'static str,
+    pub rule: RuleId,
     /// The word shown, where there is more to say than "complete".
     pub word: Option<Word>,
     /// Details for people, as in `3 of 3 available`.
@@ -271,7 +274,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Adds what is missing.
-    pub fn wait(&mut self, rule: &'static str, word: impl Into<Word>, message: impl Into<String>) {
+    pub fn wait(&mut self, rule: impl Into<RuleId>, word: impl Into<Word>, message: impl Into<String>) {
         self.progressing.push(Statement::new(rule, word, message));
     }
 
@@ -281,8 +284,8 @@ impl Outcome {
     }
 
     /// Says what is said when nothing is missing.
-    pub fn done(&mut self, rule: &'static str, message: impl Into<String>) {
-        self.complete = Some(Done { rule, word: None, message: message.into() });
+    pub fn done(&mut self, rule: impl Into<RuleId>, message: impl Into<String>) {
+        self.complete = Some(Done { rule: rule.into(), word: None, message: message.into() });
     }
 
     /// Adds something worth knowing.

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::roles::is_summary;
+use super::roles::role;
+use super::words::{WordClass, class};
+use crate::wait::rules::{Effect, ReasonClass, Role};
 use crate::wait::verdict::Note;
 
 /// Lists whose entries carry conditions of their own, one entry per reporter.
@@ -39,12 +41,18 @@ pub(in crate::wait) struct Entry<'a> {
     pub(in crate::wait) changed_at: Option<Timestamp>,
     /// It stands in the entry of a reporter, not in the object's own list.
     pub(in crate::wait) reported: bool,
+    /// The part it plays, by rule or by the words of its type.
+    pub(in crate::wait) role: Role,
+    /// What its reason means, by rule or by its words.
+    pub(in crate::wait) class: WordClass,
+    /// A rule says that its reason means done.
+    pub(in crate::wait) is_done: bool,
 }
 
 impl Entry<'_> {
     /// Returns whether it speaks for the whole object.
     pub(in crate::wait) fn is_summary(&self) -> bool {
-        !self.reported && is_summary(self.name)
+        !self.reported && self.role == Role::Summary
     }
 }
 
@@ -69,11 +77,11 @@ pub(in crate::wait) struct Reporter {
 }
 
 /// Reads the conditions of `status` of an object of `generation`.
-pub(in crate::wait) fn conditions(status: &Value, generation: Option<i64>) -> Conditions<'_> {
+pub(in crate::wait) fn conditions<'a>(status: &'a Value, generation: Option<i64>, rules: &Effect) -> Conditions<'a> {
     let mut found = Conditions::default();
     if let Some(own) = status.get("conditions") {
         found.has_own = true;
-        read_list(own, "status.conditions", generation, false, &mut found);
+        read_list(own, "status.conditions", (generation, false), rules, &mut found);
     }
     for list in REPORTERS {
         let Some(reporters) = status.get(list).and_then(Value::as_array) else { continue };
@@ -86,7 +94,7 @@ pub(in crate::wait) fn conditions(status: &Value, generation: Option<i64>) -> Co
             let path = format!("status.{list}[{at}]");
             let from = found.entries.len();
             if let Some(conditions) = reporter.get("conditions") {
-                read_list(conditions, &format!("{path}.conditions"), generation, true, &mut found);
+                read_list(conditions, &format!("{path}.conditions"), (generation, true), rules, &mut found);
             }
             let current = found.entries.iter().skip(from).any(|entry| entry.currency != Currency::Stale);
             known.push(Reporter { path, current });
@@ -96,7 +104,13 @@ pub(in crate::wait) fn conditions(status: &Value, generation: Option<i64>) -> Co
     found
 }
 
-fn read_list<'a>(list: &'a Value, path: &str, generation: Option<i64>, reported: bool, found: &mut Conditions<'a>) {
+fn read_list<'a>(
+    list: &'a Value,
+    path: &str,
+    (generation, reported): (Option<i64>, bool),
+    rules: &Effect,
+    found: &mut Conditions<'a>,
+) {
     let Some(list) = list.as_array() else {
         found.notes.push(Note::new("Malformed", path));
         return;
@@ -115,10 +129,21 @@ fn read_list<'a>(list: &'a Value, path: &str, generation: Option<i64>, reported:
             _ => Currency::Unnumbered,
         };
         let times = ["lastTransitionTime", "lastUpdateTime", "lastProbeTime", "lastHeartbeatTime"];
+        let status = status_text(value.get("status"));
+        let meaning = rules.condition(name, &status, text("reason"));
         found.entries.push(Entry {
             path: format!("{path}[{name}]"),
             name,
-            status: status_text(value.get("status")),
+            role: meaning.role.unwrap_or_else(|| role(name)),
+            class: match meaning.reason {
+                Some(ReasonClass::Failed) => WordClass::Fail,
+                Some(ReasonClass::Progressing) => WordClass::Progress,
+                Some(ReasonClass::Suspended) => WordClass::Suspend,
+                Some(ReasonClass::Complete) => WordClass::Done,
+                None => class(text("reason")),
+            },
+            is_done: meaning.reason == Some(ReasonClass::Complete),
+            status,
             reason: text("reason"),
             message: text("message"),
             severity: text("severity"),

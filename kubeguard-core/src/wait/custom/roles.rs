@@ -1,23 +1,7 @@
 //! What a condition means, learnt from the words of its type.
 
 use super::words::{among, is_going_on, split};
-
-/// The role of a condition's type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Role {
-    /// True is good.
-    Positive,
-    /// True is bad.
-    Negative,
-    /// True means that work is going on.
-    Progress,
-    /// True means that somebody wants it to stand still.
-    Suspend,
-    /// Worth a warning, no vote.
-    Warn,
-    /// Says nothing by itself.
-    Neutral,
-}
+use crate::wait::rules::Role;
 
 const TROUBLE: &str = "failure failures error errors warning warnings problem problems";
 const NEGATIVE_LAST: &str = "pressure problem problems deadlock drift drifted failed failure failures error errors \
@@ -35,7 +19,7 @@ const STEP_LAST: &str = "launched registered initialized scheduled started creat
     exists found accepted programmed admitted";
 
 /// Returns the role of a condition type.
-pub(super) fn role(name: &str) -> Role {
+pub(in crate::wait) fn role(name: &str) -> Role {
     let words = split(name);
     let first = words.first().map_or("", String::as_str);
     let last = words.last().map_or("", String::as_str);
@@ -51,23 +35,13 @@ pub(super) fn role(name: &str) -> Role {
         Role::Progress
     } else if matches!(last, "warning" | "warnings") {
         Role::Warn
+    } else if words.len() == 1 && among(last, SUMMARY) {
+        Role::Summary
     } else if among(last, POSITIVE_LAST) {
-        Role::Positive
+        if among(last, STEP_LAST) { Role::Step } else { Role::Positive }
     } else {
         Role::Neutral
     }
-}
-
-/// Returns whether a condition of this type speaks for the whole object.
-pub(super) fn is_summary(name: &str) -> bool {
-    let words = split(name);
-    matches!(words.as_slice(), [only] if among(only, SUMMARY))
-}
-
-/// Returns whether a positive condition of this type is one step on the way.
-pub(super) fn is_step(name: &str) -> bool {
-    let words = split(name);
-    !is_summary(name) && words.last().is_some_and(|last| among(last, STEP_LAST))
 }
 
 #[cfg(test)]
@@ -77,7 +51,7 @@ mod tests {
     #[test]
     fn types_tell_their_role() {
         for (name, expected) in [
-            ("Ready", Role::Positive),
+            ("Ready", Role::Summary),
             ("NotReady", Role::Negative),
             ("NoWarnings", Role::Positive),
             ("NoEndpoints", Role::Negative),
@@ -90,13 +64,13 @@ mod tests {
             ("EKSControlPlaneUpdating", Role::Progress),
             ("Warning", Role::Warn),
             ("SubnetsReady", Role::Positive),
+            ("BucketCreated", Role::Step),
+            ("Accepted", Role::Summary),
             ("ResolvedRefs", Role::Positive),
             ("Running", Role::Neutral),
             ("Upgradeable", Role::Neutral),
         ] {
             assert_eq!(role(name), expected, "{name}");
         }
-        assert!(is_summary("Ready") && !is_summary("SubnetsReady"));
-        assert!(is_step("BucketCreated") && !is_step("Accepted"));
     }
 }

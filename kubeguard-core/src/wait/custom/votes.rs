@@ -1,15 +1,16 @@
 //! The parts of a status vote; each vote has a class, and the order of the parts cannot matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value;
 
 use super::conditions::Entry;
-use super::roles::{Role, is_step, is_summary, role};
 use super::words::{WordClass, camel, class, is_camel, split};
 use crate::wait::reason::Reason;
+use crate::wait::rules::{Effect, Role, Spoken};
+use crate::wait::verdict::Verdict;
 
 /// What one part of a status says, from worst to best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,18 +98,19 @@ fn starts_failing(message: &str) -> bool {
 
 /// Returns the vote of a condition, if it has one, and a warning's word otherwise.
 pub(super) fn of_condition(entry: &Entry<'_>) -> Result<Option<Vote>, String> {
-    let role = role(entry.name);
-    let reason = class(entry.reason);
+    let reason = entry.class;
     let word = if is_camel(entry.reason) { entry.reason.to_owned() } else { camel(entry.name) };
-    let ballot = match (role, entry.status.as_str()) {
+    let is_summary = entry.is_summary();
+    let ballot = match (entry.role, entry.status.as_str()) {
         (Role::Warn, "True") => return Err(word),
-        (Role::Positive, "True") if is_summary(entry.name) && !entry.reported => Some(Ballot::Summary),
-        (Role::Positive, "True") if is_step(entry.name) => Some(Ballot::Step),
-        (Role::Positive, "True") => Some(Ballot::Done),
-        (Role::Positive, "False") => Some(refused(entry, reason)),
-        (Role::Positive, "Unknown") => Some(match reason {
+        (Role::Warn | Role::Info | Role::Ignore, _) => None,
+        (Role::Summary, "True") if is_summary => Some(Ballot::Summary),
+        (Role::Step, "True") => Some(Ballot::Step),
+        (Role::Summary | Role::Positive, "True") => Some(Ballot::Done),
+        (Role::Summary | Role::Positive | Role::Step, "False") => Some(refused(entry, reason)),
+        (Role::Summary | Role::Positive | Role::Step, "Unknown") => Some(match reason {
             WordClass::Suspend => Ballot::Suspend,
-            WordClass::Fail if is_summary(entry.name) => Ballot::SoftFail,
+            WordClass::Fail if is_summary => Ballot::SoftFail,
             _ => Ballot::MaybeProgress,
         }),
         (Role::Negative, "True") => Some(if is_harmless(entry) || reason == WordClass::Progress {
@@ -126,14 +128,15 @@ pub(super) fn of_condition(entry: &Entry<'_>) -> Result<Option<Vote>, String> {
         }
         (Role::Progress, "Unknown") => Some(match reason {
             WordClass::Suspend => Ballot::Suspend,
+            WordClass::Done if entry.is_done => Ballot::Done,
             _ => Ballot::Progress { active: false },
         }),
         (Role::Suspend, "True") => Some(Ballot::Suspend),
-        (Role::Negative | Role::Suspend, "False" | "Unknown") | (Role::Progress, "False") | (Role::Warn, _) => None,
+        (Role::Negative | Role::Suspend, "False" | "Unknown") | (Role::Progress, "False") => None,
         (Role::Neutral, "True" | "False" | "Unknown") => Some(Ballot::Other),
         (_, text) => match class(text) {
             WordClass::Fail | WordClass::Progress => Some(Ballot::Progress { active: false }),
-            _ if entry.is_summary() => Some(Ballot::Block),
+            _ if is_summary => Some(Ballot::Block),
             _ => None,
         },
     };
@@ -165,29 +168,30 @@ pub(super) fn of_condition(entry: &Entry<'_>) -> Result<Option<Vote>, String> {
 /// that (Crossplane Resource Model).
 pub(super) fn of_missing(object: &Value, current: &[Entry<'_>]) -> Vec<Vote> {
     let mut votes = Vec::new();
-    let mut missing = |path: String, word: &str, message: String| {
-        votes.push(vote(Ballot::Progress { active: false }, path, word.to_owned(), &message, ""));
-    };
     for list in ["status.parents[", "status.ancestors["] {
         let mut reporters: BTreeMap<&str, bool> = BTreeMap::new();
         for entry in current.iter().filter(|entry| entry.path.starts_with(list)) {
             let end = entry.path.find("].").map_or(entry.path.len(), |at| at + 1);
             let reporter = entry.path.get(..end).unwrap_or(&entry.path);
-            *reporters.entry(reporter).or_default() |= role(entry.name) == Role::Positive;
+            *reporters.entry(reporter).or_default() |=
+                matches!(entry.role, Role::Summary | Role::Positive | Role::Step);
         }
         for (reporter, _) in reporters.iter().filter(|(_, accepts)| !**accepts) {
-            missing((*reporter).to_owned(), "ParentNotAccepted", format!("{reporter} does not say whether it accepts"));
+            let message = format!("{reporter} does not say whether it accepts");
+            votes.push(Vote { word: "ParentNotAccepted".to_owned(), ..missing(reporter, &message) });
         }
     }
     let managed = object.pointer("/spec/forProvider").is_some_and(Value::is_object);
     if managed && !current.is_empty() && current.iter().all(|entry| entry.name != "Ready") {
-        missing(
-            "status.conditions[Ready]".to_owned(),
-            "MissingCondition",
-            "there is no condition Ready yet".to_owned(),
-        );
+        votes.push(missing("status.conditions[Ready]", "no condition Ready yet"));
     }
     votes
+}
+
+/// The vote of something that must be there and is not.
+pub(super) fn missing(path: &str, message: &str) -> Vote {
+    let word = Reason::MissingCondition.word().to_owned();
+    vote(Ballot::Progress { active: false }, path.to_owned(), word, message, "absent")
 }
 
 /// A positive condition that is False.
@@ -200,6 +204,7 @@ fn refused(entry: &Entry<'_>, reason: WordClass) -> Ballot {
     }
     match reason {
         WordClass::Suspend => Ballot::Suspend,
+        WordClass::Done if entry.is_done => Ballot::Done,
         WordClass::Fail => Ballot::SoftFail,
         WordClass::Progress if starts_failing(entry.message) => Ballot::SoftFail,
         WordClass::Progress => Ballot::Progress { active: false },
@@ -234,6 +239,29 @@ const WORDS: [&str; 9] = [
     "compliant",
 ];
 const TEXTS: [&str; 5] = ["failureMessage", "failureReason", "errorMessage", "errorDescription", "lastError"];
+
+/// Returns the votes of texts that rules name, and the paths that they have spoken for.
+pub(super) fn of_rules(status: &Value, rules: &Effect) -> (Vec<Vote>, BTreeSet<String>) {
+    let mut votes = Vec::new();
+    let mut spoken_for = BTreeSet::new();
+    for (path, text, spoken, rule) in rules.words(status) {
+        if let Spoken::Verdict(verdict) = spoken {
+            let ballot = match verdict {
+                Verdict::Complete => Ballot::Word,
+                Verdict::Failed => Ballot::Fail,
+                Verdict::Suspended => Ballot::Suspend,
+                Verdict::Missing => Ballot::Missing,
+                Verdict::Unverifiable => Ballot::Unknown,
+                _ => Ballot::Progress { active: false },
+            };
+            let key = path.rsplit('.').next().unwrap_or(&path);
+            let message = format!("{key} is {text:?} (rule {rule})");
+            votes.push(vote(ballot, path.clone(), camel(&text), &message, &text));
+        }
+        spoken_for.insert(path);
+    }
+    (votes, spoken_for)
+}
 
 /// Returns the votes of the words and texts of a status.
 pub(super) fn of_words(status: &Value) -> Vec<Vote> {

@@ -2,7 +2,7 @@
 
 /// The class of a word or phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum WordClass {
+pub(in crate::wait) enum WordClass {
     /// Somebody wants it to stand still.
     Suspend,
     /// The outside thing behind the object is not there.
@@ -21,6 +21,23 @@ pub(super) enum WordClass {
     NotDone,
     /// No word of ours.
     Nothing,
+}
+
+impl WordClass {
+    /// Returns its name for rules.
+    pub(in crate::wait) const fn word(self) -> &'static str {
+        match self {
+            Self::Suspend => "suspend",
+            Self::Missing => "missing",
+            Self::Fail => "fail",
+            Self::Progress => "progress",
+            Self::Done => "done",
+            Self::Running => "running",
+            Self::Unknown => "unknown",
+            Self::NotDone => "notdone",
+            Self::Nothing => "nothing",
+        }
+    }
 }
 
 const SUSPEND: &str = "paused pause pausing suspended suspend suspending hibernated hibernating hibernation stopped";
@@ -95,7 +112,7 @@ pub(super) fn is_going_on(word: &str) -> bool {
 }
 
 /// Returns the class of a word or phrase.
-pub(super) fn class(text: &str) -> WordClass {
+pub(in crate::wait) fn class(text: &str) -> WordClass {
     let words = split(text);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let any = |list: &str| words.iter().any(|word| among(word, list));
