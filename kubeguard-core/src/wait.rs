@@ -39,6 +39,7 @@ mod secrets;
 mod small;
 pub mod state;
 mod stateful_set;
+mod untyped;
 pub mod verdict;
 pub mod view;
 

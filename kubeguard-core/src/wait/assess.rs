@@ -14,7 +14,7 @@ use super::reason::Reason;
 use super::rules::{Effect, RuleFacts};
 use super::verdict::{Evidence, Note, Outcome, Suspect, Witness};
 use super::view::{Lookup, View};
-use super::{daemon_set, deployment, job, pod, replica_set, small, stateful_set};
+use super::{daemon_set, deployment, job, pod, replica_set, small, stateful_set, untyped};
 use crate::kinds::Pod;
 
 /// What a wait knows of an object beyond its newest state.
@@ -202,7 +202,10 @@ fn look(object: &Object, known: &Known, cx: &mut Context<'_>) -> (Outcome, Optio
         Body::StatefulSet(body) => body.status.is_some(),
         Body::DaemonSet(body) => body.status.is_some(),
         Body::ReplicaSet(body) => body.status.is_some(),
-        Body::Custom(_, value) => return custom_resource(object, value, known, cx),
+        Body::Custom(_, value) => {
+            return untyped::judge(object, value, known, cx)
+                .unwrap_or_else(|| custom_resource(object, value, known, cx));
+        }
         _ => false,
     };
     let gate = match &object.body {

@@ -109,7 +109,7 @@ fn judge(subject: &Subject<'_>) -> Outcome {
         answer(subject, said.rule, said.verdict, &said.reason, &said.message, &mut outcome);
         return outcome;
     }
-    if let Some(path) = rests(subject) {
+    if let Some(path) = rests(subject).filter(|_| !subject.rules.ignores_paused()) {
         outcome.read(&path, true);
         outcome.suspended = Some(Statement::new("WD-Q2", Reason::Paused, format!("{path} is set")));
         return outcome;
@@ -206,6 +206,7 @@ fn gather(subject: &Subject<'_>, status: &Value, outcome: &mut Outcome) -> Vec<V
         }
     }
     votes.extend(votes::of_missing(subject.value, &subject.current));
+    votes.extend(votes::of_labels(&subject.meta.labels));
     for (name, rule) in subject.rules.required() {
         if subject.current.iter().all(|entry| entry.name != name) {
             votes.push(votes::missing(
@@ -227,8 +228,8 @@ fn gather(subject: &Subject<'_>, status: &Value, outcome: &mut Outcome) -> Vec<V
 
     votes.extend(counters::of_sides(status));
 
-    let weak_words = || {
-        let all = if subject.rules.ignores_nested() { Vec::new() } else { votes::of_weak_words(status) };
+    let weak_words = |everywhere: bool| {
+        let all = if subject.rules.ignores_nested() { Vec::new() } else { votes::of_weak_words(status, everywhere) };
         all.into_iter().filter(|vote| !spoken_for.contains(&vote.path))
     };
     let quiet = votes.iter().all(|vote| matches!(vote.ballot, Ballot::Counters | Ballot::Step | Ballot::Other));
@@ -236,12 +237,12 @@ fn gather(subject: &Subject<'_>, status: &Value, outcome: &mut Outcome) -> Vec<V
     let is_progress = |vote: &Vote| matches!(vote.ballot, Ballot::Progress { .. });
     let works = votes.iter().any(is_progress);
     if quiet {
-        votes.extend(weak_words());
+        votes.extend(weak_words(false));
     } else if works && !votes.iter().any(fails) && !subject.has_conditions {
-        votes.extend(weak_words().filter(fails));
+        votes.extend(weak_words(false).filter(fails));
     } else if only_runs(&votes) && !subject.has_conditions {
         // Running is true of every service, also in the middle of a change.
-        votes.extend(weak_words().filter(|vote| fails(vote) || is_progress(vote)));
+        votes.extend(weak_words(true).filter(|vote| fails(vote) || is_progress(vote)));
     }
     votes.sort_by(|a, b| (a.ballot, &a.path, &a.word, &a.message).cmp(&(b.ballot, &b.path, &b.word, &b.message)));
     votes
@@ -361,9 +362,6 @@ fn ends(value: &Value) -> bool {
 
 /// Returns where the object says that somebody wants it to stand still.
 fn rests(subject: &Subject<'_>) -> Option<String> {
-    if subject.rules.ignores_paused() {
-        return None;
-    }
     const FLAGS: [&str; 4] = ["paused", "pause", "suspend", "suspended"];
     fn flag(value: &Value, path: &str, depth: u8) -> Option<String> {
         let map = value.as_object()?;

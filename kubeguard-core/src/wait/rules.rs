@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::effect::{Effect, Facts as RuleFacts, Spoken};
 use self::expression::Expression;
-pub use self::expression::Mistake;
 use self::pattern::Pattern;
 use super::verdict::Verdict;
 use crate::error::{Error, Result};
@@ -215,9 +214,23 @@ struct When {
     #[serde(default)]
     reason: String,
     #[serde(default)]
-    message: String,
+    message: Message,
     #[serde(default)]
     warn: bool,
+}
+
+/// What a row says: an expression that gives text where it is one, else the text itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Message {
+    text: String,
+    expression: Option<Expression>,
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(Self { expression: Expression::parse(&text).ok(), text })
+    }
 }
 
 /// Parts of the generic judgement that a rule leaves out.

@@ -164,24 +164,26 @@ fn compare(path: &str, map: &Map<String, Value>, (reached, wanted): (&str, &str)
         let (mut is, mut should) = (Vec::new(), Vec::new());
         identities(reached, reached_side, 2, &mut is);
         identities(wanted, wanted_side, 2, &mut should);
-        // A side that says nothing says so only where the other one speaks.
-        for (at, text) in &is {
-            let other = should.iter().find(|(path, _)| tail(path) == tail(at)).map_or("", |(_, text)| text);
-            if other != *text {
-                differ(at, text, other);
-            }
-        }
-        for (at, text) in should.iter().filter(|(at, _)| is.iter().all(|(path, _)| tail(path) != tail(at))) {
-            differ(&format!("{reached}.{}", tail(at)), "", text);
+        let same =
+            |(at, text): &(String, &str)| should.iter().any(|(path, other)| tail(path) == tail(at) && other == text);
+        // One identity that agrees shows that both sides hold the same content.
+        if !is.iter().any(same)
+            && let Some((at, _)) = is.first().or(should.first())
+        {
+            let of = |side: &[(String, &str)]| {
+                let found = side.iter().find(|(path, _)| tail(path) == tail(at));
+                found.map_or_else(String::new, |(_, text)| (*text).to_owned())
+            };
+            differ(&format!("{reached}.{}", tail(at)), &of(&is), &of(&should));
         }
     }
     for identity in IDENTITIES {
         let key = |side: &str| format!("{side}{}", camel(identity));
         let side = |side: &str| map.get(&key(side)).and_then(Value::as_str).filter(|text| !text.is_empty());
-        if let (Some(is), Some(should)) = (side(reached), side(wanted)) {
-            if is != should {
-                differ(&key(reached), is, should);
-            }
+        if let (Some(is), Some(should)) = (side(reached), side(wanted))
+            && is != should
+        {
+            differ(&key(reached), is, should);
         }
     }
 }

@@ -103,7 +103,6 @@ pub(super) fn of_condition(entry: &Entry<'_>) -> Result<Option<Vote>, String> {
     let is_summary = entry.is_summary();
     let ballot = match (entry.role, entry.status.as_str()) {
         (Role::Warn, "True") => return Err(word),
-        (Role::Warn | Role::Info | Role::Ignore, _) => None,
         (Role::Summary, "True") if is_summary => Some(Ballot::Summary),
         (Role::Step, "True") => Some(Ballot::Step),
         (Role::Summary | Role::Positive, "True") => Some(Ballot::Done),
@@ -132,7 +131,9 @@ pub(super) fn of_condition(entry: &Entry<'_>) -> Result<Option<Vote>, String> {
             _ => Ballot::Progress { active: false },
         }),
         (Role::Suspend, "True") => Some(Ballot::Suspend),
-        (Role::Negative | Role::Suspend, "False" | "Unknown") | (Role::Progress, "False") => None,
+        (Role::Warn | Role::Info | Role::Ignore, _)
+        | (Role::Negative | Role::Suspend, "False" | "Unknown")
+        | (Role::Progress, "False") => None,
         (Role::Neutral, "True" | "False" | "Unknown") => Some(Ballot::Other),
         (_, text) => match class(text) {
             WordClass::Fail | WordClass::Progress => Some(Ballot::Progress { active: false }),
@@ -263,6 +264,18 @@ pub(super) fn of_rules(status: &Value, rules: &Effect) -> (Vec<Vote>, BTreeSet<S
     (votes, spoken_for)
 }
 
+/// Returns the votes of labels that carry a state, as controllers write them to select by: `example.org/rollout-state`.
+///
+/// A label that says yes is no vote: labels are copied, and nobody says to which spec they belong.
+pub(super) fn of_labels(labels: &BTreeMap<String, String>) -> Vec<Vote> {
+    let states = labels.iter().filter(|(key, _)| {
+        let last = key.split_once('/').and_then(|(_, name)| split(name).pop());
+        last.is_some_and(|last| matches!(last.as_str(), "state" | "status" | "phase" | "health"))
+    });
+    let votes = states.map(|(key, text)| of_word(&format!("metadata.labels[{key}]"), text));
+    votes.filter(|vote| matches!(vote.ballot, Ballot::Fail | Ballot::Progress { .. })).collect()
+}
+
 /// Returns the votes of the words and texts of a status.
 pub(super) fn of_words(status: &Value) -> Vec<Vote> {
     let mut votes = Vec::new();
@@ -331,7 +344,9 @@ pub(super) fn is_history(key: &str) -> bool {
 }
 
 /// Returns the votes of words that stand deeper in the status; asked only when nothing better has spoken.
-pub(super) fn of_weak_words(status: &Value) -> Vec<Vote> {
+///
+/// `everywhere` also reads longer keys below the first level, as in `brokers.0.configurationState`.
+pub(super) fn of_weak_words(status: &Value, everywhere: bool) -> Vec<Vote> {
     let mut votes = Vec::new();
     if let Some(map) = status.as_object() {
         for (key, value) in map {
@@ -340,7 +355,7 @@ pub(super) fn of_weak_words(status: &Value) -> Vec<Vote> {
             }
         }
     }
-    deeper("status", status, 2, true, &mut votes);
+    deeper("status", status, 2, (true, everywhere), &mut votes);
     votes
 }
 
@@ -349,7 +364,7 @@ fn is_named_so(key: &str) -> bool {
     ["Status", "State", "Phase", "Health"].iter().any(|end| key.ends_with(end))
 }
 
-fn deeper(path: &str, value: &Value, depth: u8, top: bool, votes: &mut Vec<Vote>) {
+fn deeper(path: &str, value: &Value, depth: u8, (top, everywhere): (bool, bool), votes: &mut Vec<Vote>) {
     match value {
         Value::Object(map) => {
             for (key, inner) in map {
@@ -358,19 +373,20 @@ fn deeper(path: &str, value: &Value, depth: u8, top: bool, votes: &mut Vec<Vote>
                     continue;
                 }
                 if !top
-                    && (matches!(key.as_str(), "phase" | "state" | "status" | "health") || is_named_so(key))
+                    && (matches!(key.as_str(), "phase" | "state" | "status" | "health")
+                        || (everywhere && is_named_so(key)))
                     && let Some(text) = inner.as_str()
                 {
                     votes.extend(weak(&path, text));
                 } else if depth > 0 {
-                    deeper(&path, inner, depth - 1, false, votes);
+                    deeper(&path, inner, depth - 1, (false, everywhere), votes);
                 }
             }
         }
         // An entry of a list stands on the level of the list.
         Value::Array(list) => {
             for (at, inner) in list.iter().enumerate().filter(|(_, inner)| inner.is_object()) {
-                deeper(&format!("{path}[{at}]"), inner, depth, false, votes);
+                deeper(&format!("{path}[{at}]"), inner, depth, (false, everywhere), votes);
             }
         }
         _ => {}

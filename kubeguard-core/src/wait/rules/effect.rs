@@ -171,10 +171,9 @@ impl Effect {
                 if !is_true(&row.r#if, &scope, &rule.id, &mut warnings) {
                     continue;
                 }
-                // A message is text, or an expression that gives some.
-                let said = Expression::parse(&row.message).ok().and_then(|message| message.evaluate(&scope).ok());
+                let said = row.message.expression.as_ref().and_then(|message| message.evaluate(&scope).ok());
                 let message = said.map(|said| said.text()).filter(|said| !said.is_empty());
-                let message = message.unwrap_or_else(|| row.message.clone());
+                let message = message.unwrap_or_else(|| row.message.text.clone());
                 match row.verdict.and_then(Answer::verdict).filter(|_| !row.warn) {
                     Some(verdict) => {
                         let (rule, reason) = (rule.id.clone(), row.reason.clone());
@@ -244,11 +243,6 @@ impl Effect {
     /// Returns whether a user has said that this kind's generations mean nothing.
     pub(in crate::wait) fn ignores_generation(&self) -> bool {
         self.rules.iter().any(|rule| rule.own && rule.ignore_generation)
-    }
-
-    /// Returns the ids of the rules, from the general to the specific.
-    pub(in crate::wait) fn ids(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().map(|rule| rule.id.as_str())
     }
 }
 

@@ -218,7 +218,8 @@ impl<'s, 'a> Machine<'s, 'a> {
         if b == Ok(decides) {
             return Ok(decides.into());
         }
-        Ok((a? == decides || b? == decides).into())
+        a.and(b)?;
+        Ok((!decides).into())
     }
 }
 

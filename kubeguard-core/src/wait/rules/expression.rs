@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use cel::Program;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
@@ -13,16 +14,10 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators};
 use super::evaluate::{self, Datum, Scope};
 
 /// An expression that has been parsed and checked.
-pub struct Expression {
+#[derive(Clone)]
+pub(super) struct Expression {
     source: String,
-    program: Program,
-}
-
-impl Clone for Expression {
-    fn clone(&self) -> Self {
-        // Parsed before, so parsed again.
-        Self::parse(&self.source).unwrap_or_else(|problem| unreachable!("{problem:?}"))
-    }
+    program: Arc<Program>,
 }
 
 impl fmt::Debug for Expression {
@@ -40,7 +35,7 @@ impl PartialEq for Expression {
 /// Where an expression is wrong, and how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("column {column}: {problem}")]
-pub struct Mistake {
+pub(super) struct Mistake {
     /// Column, from 1.
     pub column: usize,
     /// What is wrong with it.
@@ -109,13 +104,13 @@ impl Expression {
     ///
     /// # Errors
     /// Where it is no CEL, uses a name that is not there, or compares what can never be equal.
-    pub fn parse(source: &str) -> Result<Self, Mistake> {
+    pub(super) fn parse(source: &str) -> Result<Self, Mistake> {
         let program = Program::compile(source).map_err(|errors| {
             let first = errors.errors.into_iter().next();
             let (column, problem) = first.map_or((1, "no expression".to_owned()), |error| (error.pos.1, error.msg));
             Mistake { column: usize::try_from(column).unwrap_or(1).max(1), problem }
         })?;
-        let this = Self { source: source.to_owned(), program };
+        let this = Self { source: source.to_owned(), program: Arc::new(program) };
         this.kind(this.program.expression(), &BTreeSet::new())?;
         Ok(this)
     }
@@ -124,7 +119,7 @@ impl Expression {
     ///
     /// # Errors
     /// Those of [`Expression::parse`], and where it can be neither.
-    pub fn condition(source: &str) -> Result<Self, Mistake> {
+    pub(super) fn condition(source: &str) -> Result<Self, Mistake> {
         let this = Self::parse(source)?;
         match this.kind(this.program.expression(), &BTreeSet::new())? {
             Kind::Bool | Kind::Any => Ok(this),
@@ -134,7 +129,7 @@ impl Expression {
 
     /// Returns its text.
     #[must_use]
-    pub fn source(&self) -> &str {
+    pub(super) fn source(&self) -> &str {
         &self.source
     }
 
@@ -215,14 +210,13 @@ impl Expression {
                 Kind::Bool
             }
             (operators::LOGICAL_NOT, [a]) if fits(*a, Kind::Bool) => Kind::Bool,
-            (operators::NOT_STRICTLY_FALSE, _) => Kind::Bool,
             (operators::EQUALS | operators::NOT_EQUALS, [a, b]) if same(*a, *b) => Kind::Bool,
             (operators::GREATER | operators::GREATER_EQUALS | operators::LESS | operators::LESS_EQUALS, [a, b])
                 if same(*a, *b) && !matches!(a, Kind::Bool | Kind::List | Kind::Map) =>
             {
                 Kind::Bool
             }
-            (operators::IN, [_, within]) if matches!(within, Kind::List | Kind::Map | Kind::Any) => Kind::Bool,
+            (operators::NOT_STRICTLY_FALSE, _) | (operators::IN, [_, Kind::List | Kind::Map | Kind::Any]) => Kind::Bool,
             (operators::CONDITIONAL, [test, a, b]) if fits(*test, Kind::Bool) => {
                 if a == b {
                     *a
@@ -243,7 +237,7 @@ impl Expression {
                 Kind::Number
             }
             (operators::NEGATE, [a]) if fits(*a, Kind::Number) => Kind::Number,
-            (operators::INDEX, [of, _]) if matches!(of, Kind::Any | Kind::List | Kind::Map) => Kind::Any,
+            (operators::INDEX, [Kind::Any | Kind::List | Kind::Map, _]) => Kind::Any,
             (name, _) if name.contains('_') || name == operators::IN => {
                 let sign = name.trim_matches(['_', '@']);
                 return Err(self.mistake(at, format!("{sign} does not go with {}", operands())));
