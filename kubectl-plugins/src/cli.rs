@@ -106,7 +106,7 @@ impl AccessArgs {
 }
 
 /// Where to look.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Scope")]
 pub(crate) struct ScopeArgs {
     /// Namespace; the context's where it is left out

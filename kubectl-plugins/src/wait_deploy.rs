@@ -4,8 +4,10 @@ mod args;
 mod input;
 mod rbac;
 mod reasons;
+mod rules;
 
 use std::io::BufReader;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -15,6 +17,7 @@ use kubeguard_core::error::{Error, Result};
 use kubeguard_core::wait::live::Wait;
 use kubeguard_core::wait::object::Object;
 use kubeguard_core::wait::offline;
+use kubeguard_core::wait::policy::Policy;
 use kubeguard_core::wait::record::Target;
 use kubeguard_core::wait::recording::{Replay, Update};
 use kubeguard_core::wait::report::{Ended, WaitReport};
@@ -81,6 +84,31 @@ enum Command {
         #[arg(short, long, value_parser = ["table", "json"], default_value = "table", value_name = "FORMAT")]
         output: String,
     },
+    /// List the rules for custom resources, or run a file with rules over objects
+    Rules(RulesArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+struct RulesArgs {
+    #[command(subcommand)]
+    command: Option<RulesCommand>,
+    /// Write JSON instead of a table
+    #[arg(short, long, value_parser = ["table", "json"], default_value = "table", value_name = "FORMAT")]
+    output: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// Judge the objects of files by a file with rules, and say which rule spoke for which object
+    Test {
+        /// File with rules
+        #[arg(value_name = "RULES")]
+        rules: PathBuf,
+        /// File or folder with objects, or - for standard input; repeatable
+        #[arg(short, long, value_name = "FILE", required = true)]
+        filename: Vec<String>,
+    },
 }
 
 /// Returns the command with its examples and exit codes.
@@ -126,13 +154,21 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
         terminal.answer(&if output == "json" { reasons::json() } else { reasons::table() });
         return Ok(ExitCode::Yes.code());
     }
+    if let Some(Command::Rules(args)) = &args.command {
+        let Some(RulesCommand::Test { rules, filename }) = &args.command else {
+            terminal.answer(&if args.output == "json" { rules::json() } else { rules::table() });
+            return Ok(ExitCode::Yes.code());
+        };
+        return rules::test(rules, filename, terminal);
+    }
     let writer = args.output.writer(terminal.colour(), args.explain);
     if let Some(file) = &args.wait.replay {
         return replay(args, file, writer.as_ref(), terminal);
     }
+    let policy = args.wait.policy()?;
     let named = input::Named::read(&args.objects, &args.scope)?;
     if args.wait.offline {
-        let report = judge_files(args, named.manifests());
+        let report = judge_files(args, policy, named.manifests());
         return Ok(finish(&report, writer.as_ref(), terminal));
     }
     let cluster = args.access.access(BINARY).connect(&Environment::of_process()).await?;
@@ -141,24 +177,23 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
         terminal.answer(&rbac::manifests(&targets));
         return Ok(ExitCode::Yes.code());
     }
-    live(args, cluster, targets, writer.as_ref(), terminal).await
+    live(args, policy, cluster, targets, writer.as_ref(), terminal).await
 }
 
 /// Judges files as they stand.
-fn judge_files(args: &Args, (objects, targets): (Vec<Object>, Vec<Target>)) -> WaitReport {
+fn judge_files(args: &Args, policy: Policy, (objects, targets): (Vec<Object>, Vec<Target>)) -> WaitReport {
     let now = args.wait.now.unwrap_or_else(Timestamp::now);
-    offline::judge_targets(objects, targets, args.wait.policy(), args.wait.optional.clone(), now)
-        .report(args.explains())
+    offline::judge_targets(objects, targets, policy, args.wait.optional.clone(), now).report(args.explains())
 }
 
 async fn live(
     args: &Args,
+    policy: Policy,
     cluster: Cluster,
     targets: Vec<Target>,
     writer: &dyn Show,
     terminal: Terminal,
 ) -> Result<u8> {
-    let policy = args.wait.policy();
     let mut progress = Progress::new(terminal, policy.timeout, Instant::now());
     let mut wait = Wait::new(cluster, targets, policy, Timestamp::now);
     if let Some(selector) = &args.wait.optional {
@@ -252,7 +287,8 @@ async fn stopped() {
 fn replay(args: &Args, path: &std::path::Path, writer: &dyn Show, terminal: Terminal) -> Result<u8> {
     let file = path.display().to_string();
     let from = std::fs::File::open(path).map_err(|source| Error::Io { doing: "read", file: file.clone(), source })?;
-    let mut replay = Replay::open(BufReader::new(from), &file, |policy| args.wait.lay_over(policy))?;
+    let own_rules = args.wait.own_rules()?;
+    let mut replay = Replay::open(BufReader::new(from), &file, |policy| args.wait.lay_over(policy, own_rules))?;
     while let Some(Update { time, changes }) = replay.next_update()? {
         let lines: String = changes.iter().filter_map(|item| writer.change(time, item)).collect();
         if !lines.is_empty() && !terminal.answer(&lines) {

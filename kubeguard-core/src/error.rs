@@ -65,7 +65,7 @@ pub enum Error {
         problem: String,
     },
     /// Rules or expressions that cannot be used.
-    #[error("rules {file}: {problem}")]
+    #[error("cannot use {file}: {problem}")]
     Rules {
         /// Path of the file, or the flag that gave an expression.
         file: String,

@@ -11,6 +11,7 @@ use kubeguard_core::wait::offline;
 use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, OnFailure, Paused, PodMode, Policy, Profile};
 use kubeguard_core::wait::record::{Op, Record, Target};
 use kubeguard_core::wait::report::{Ended, ItemReport};
+use kubeguard_core::wait::rules::{Rules, Sources};
 use kubeguard_core::wait::state::State;
 use kubeguard_core::wait::verdict::Note;
 use serde::Deserialize;
@@ -59,6 +60,7 @@ struct Options {
     job_mode: Option<JobMode>,
     facts: Facts,
     tolerate: BTreeMap<String, Value>,
+    rules: Sources,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +121,7 @@ fn policy(options: &Options) -> Policy {
         pod_mode: options.pod_mode.unwrap_or(default.pod_mode),
         job_mode: options.job_mode.unwrap_or(default.job_mode),
         holds: options.tolerate.iter().map(|(word, value)| (word.clone(), hold(value))).collect(),
+        rules: Rules::new(options.rules.clone()).unwrap(),
         ..default
     }
 }

@@ -1,18 +1,20 @@
 //! What to wait for and how long, as flags, and the policy that they make.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
+use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::selector::Selector;
 use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, OnFailure, Paused, PodMode, Policy, Profile};
 use kubeguard_core::wait::reason::Reason;
+use kubeguard_core::wait::rules::{Rules, Sources};
 
 use super::NAME;
 use crate::duration;
 
 fn word<T: std::str::FromStr<Err = ()> + 'static>(
     words: &'static [&'static str],
-) -> impl Fn(&str) -> Result<T, String> + Clone {
+) -> impl Fn(&str) -> std::result::Result<T, String> + Clone {
     move |text| text.parse().map_err(|()| format!("one of: {}", words.join(", ")))
 }
 
@@ -73,6 +75,18 @@ pub(super) struct WaitArgs {
     /// What a paused object counts as: suspended, complete, failed [default: suspended]
     #[arg(long, value_name = "VERDICT", value_parser = word::<Paused>(&["suspended", "complete", "failed"]))]
     pub(super) paused: Option<Paused>,
+    /// CEL that says when an object is done: self, spec, status, conditions, generation, age; repeatable, one is enough
+    #[arg(long, value_name = "CEL")]
+    pub(super) done_when: Vec<String>,
+    /// CEL that says when an object has failed; repeatable, one is enough
+    #[arg(long, value_name = "CEL")]
+    pub(super) fail_when: Vec<String>,
+    /// File with rules for custom resources, which come before the built-in ones; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub(super) rules: Vec<PathBuf>,
+    /// Judge custom resources by the generic rules alone
+    #[arg(long)]
+    pub(super) no_rule_pack: bool,
     /// How many objects a selector must match
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) min_count: usize,
@@ -96,7 +110,7 @@ pub(super) struct WaitArgs {
     pub(super) print_rbac: bool,
 }
 
-fn reason(text: &str) -> Result<String, String> {
+fn reason(text: &str) -> std::result::Result<String, String> {
     if text.parse::<Reason>().is_ok() {
         return Ok(text.to_owned());
     }
@@ -110,7 +124,7 @@ fn reason(text: &str) -> Result<String, String> {
     }
 }
 
-fn tolerate(text: &str) -> Result<(String, Hold), String> {
+fn tolerate(text: &str) -> std::result::Result<(String, Hold), String> {
     let (word, hold) = text.split_once('=').map_or((text, None), |(word, hold)| (word, Some(hold)));
     let hold = match hold {
         None => Hold::Never,
@@ -122,12 +136,31 @@ fn tolerate(text: &str) -> Result<(String, Hold), String> {
     Ok((reason(word)?, hold))
 }
 
+/// Reads a file with rules: its name, and its text.
+pub(super) fn rule_file(path: &Path) -> Result<(String, String)> {
+    let file = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|source| Error::Io { doing: "read", file: file.clone(), source })?;
+    Ok((file, text))
+}
+
 impl WaitArgs {
+    /// Reads and checks the rules that these flags name; `None` where they name none.
+    pub(super) fn own_rules(&self) -> Result<Option<Rules>> {
+        if self.rules.is_empty() && self.done_when.is_empty() && self.fail_when.is_empty() && !self.no_rule_pack {
+            return Ok(None);
+        }
+        let files = self.rules.iter().map(|path| rule_file(path)).collect::<Result<_>>()?;
+        let (done_when, fail_when) = (self.done_when.clone(), self.fail_when.clone());
+        Rules::new(Sources { pack: !self.no_rule_pack, files, done_when, fail_when }).map(Some)
+    }
+
     /// Lays what was given over `policy`; what was left out stays.
-    pub(super) fn lay_over(&self, policy: &mut Policy) {
+    pub(super) fn lay_over(&self, policy: &mut Policy, own_rules: Option<Rules>) {
         fn set<T: Copy>(slot: &mut T, given: Option<T>) {
             *slot = given.unwrap_or(*slot);
         }
+        policy.rules = own_rules.unwrap_or_else(|| policy.rules.clone());
         set(&mut policy.until, self.until);
         set(&mut policy.evidence, self.evidence);
         set(&mut policy.profile, self.profile);
@@ -148,9 +181,12 @@ impl WaitArgs {
     }
 
     /// Returns what these flags ask for.
-    pub(super) fn policy(&self) -> Policy {
+    ///
+    /// # Errors
+    /// When a file with rules cannot be read, or an expression is wrong.
+    pub(super) fn policy(&self) -> Result<Policy> {
         let mut policy = Policy::default();
-        self.lay_over(&mut policy);
-        policy
+        self.lay_over(&mut policy, self.own_rules()?);
+        Ok(policy)
     }
 }

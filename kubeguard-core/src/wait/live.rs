@@ -14,6 +14,7 @@ use super::policy::Policy;
 use super::record::{Record, Target};
 use super::recording::{Header, Recorder, Update};
 use super::report::{Ended, ItemReport, WaitReport};
+use super::rules::Rules;
 use super::state::State;
 use crate::access::Cluster;
 use crate::error::{Failure, Result};
@@ -63,7 +64,8 @@ impl<C: Fn() -> Timestamp> Wait<C> {
     /// `clock` tells the time of this machine; where the server's clock differs, the server's is used.
     pub fn new(cluster: Cluster, targets: Vec<Target>, policy: Policy, clock: C) -> Self {
         let (to, from) = channel(QUEUE);
-        let header = Header { tool: String::new(), args: Vec::new(), policy, optional: String::new() };
+        let pack_hash = Rules::pack_hash();
+        let header = Header { tool: String::new(), args: Vec::new(), pack_hash, policy, optional: String::new() };
         Self {
             cluster,
             clock,

@@ -13,6 +13,7 @@ use super::object::{Facts, Object, ObjectKey, Provenance, group_of};
 use super::policy::Policy;
 use super::record::{Op, Record, Target};
 use super::report::{Ended, ItemReport, Requests, Source, WaitReport};
+use super::rules::Rules;
 use super::state::State;
 use crate::error::{Error, Result};
 use crate::gather::resource::Resource;
@@ -29,6 +30,9 @@ pub struct Header {
     /// The command line's arguments, for readers.
     #[serde(default)]
     pub args: Vec<String>,
+    /// Digest of the built-in rules that judged.
+    #[serde(default)]
+    pub pack_hash: String,
     /// Options of the run.
     pub policy: Policy,
     /// Label selector of items that may fail without failing the set.
@@ -355,7 +359,8 @@ impl Replay {
         let header: Header = serde_json::from_value(head).map_err(|error| broken(1, error.to_string()))?;
         let mut policy = header.policy.clone();
         options(&mut policy);
-        let same_options = policy == header.policy;
+        let same_rules = header.pack_hash.is_empty() || header.pack_hash == Rules::pack_hash();
+        let same_options = policy == header.policy && same_rules;
         let optional = Some(&header.optional).filter(|text| !text.is_empty()).and_then(|text| text.parse().ok());
         let state = State::new(policy, optional, at, true);
         Ok(Self { lines, next: 1, file: file.to_owned(), header, state, same_options, complete: false, torn })

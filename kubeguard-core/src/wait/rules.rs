@@ -13,6 +13,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 pub(super) use self::effect::{Effect, Facts as RuleFacts, Spoken};
 use self::expression::Expression;
@@ -351,16 +352,23 @@ impl Rules {
         Ok(Self { all: Arc::new(all), done_when, fail_when, sources, effects: Arc::default() })
     }
 
+    /// Returns where they come from.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Returns a short digest of the built-in pack: with another pack another verdict is no surprise.
+    #[must_use]
+    pub fn pack_hash() -> String {
+        let hash = Sha256::digest(PACK);
+        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Returns every rule, the built-in ones first.
     #[must_use]
     pub fn all(&self) -> &[Rule] {
         &self.all
-    }
-
-    /// Returns whether callers have said themselves what done means.
-    #[must_use]
-    pub fn has_own_done(&self) -> bool {
-        !self.done_when.is_empty()
     }
 
     /// Returns what is known of a kind.
@@ -397,6 +405,12 @@ impl Rule {
     pub fn is_own(&self) -> bool {
         self.own
     }
+
+    /// Returns whether it speaks of a kind.
+    #[must_use]
+    pub fn matches(&self, group: &str, version: &str, kind: &str) -> bool {
+        self.specificity(group, version, kind).is_some()
+    }
 }
 
 fn wrong(file: &str, problem: String) -> Error {
@@ -404,7 +418,12 @@ fn wrong(file: &str, problem: String) -> Error {
 }
 
 fn read(file: &str, text: &str) -> Result<Vec<Rule>> {
-    let document: Document = serde_saphyr::from_str(text).map_err(|error| wrong(file, error.to_string()))?;
+    let document: Document = serde_saphyr::from_str(text).map_err(|error| {
+        // The lines that follow show the text once more.
+        let words = error.to_string();
+        let first = words.lines().next().unwrap_or_default();
+        wrong(file, first.trim_start_matches("error: ").to_owned())
+    })?;
     if document.api_version != API_VERSION || document.kind != KIND {
         return Err(wrong(file, format!("it is no {API_VERSION} {KIND}")));
     }
