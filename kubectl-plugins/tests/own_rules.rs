@@ -21,7 +21,7 @@ impl Run {
     }
 }
 
-const CACHES: &str = r#"
+const CACHES: &str = r"
 apiVersion: acme.example.org/v1
 kind: Cache
 metadata: {name: a, namespace: team, generation: 1}
@@ -33,7 +33,7 @@ kind: Cache
 metadata: {name: b, namespace: team, generation: 1}
 spec: {size: 2}
 status: {level: 4, size: 1}
-"#;
+";
 
 #[test]
 fn callers_say_themselves_what_done_and_failed_mean() {

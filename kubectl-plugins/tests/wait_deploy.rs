@@ -404,6 +404,7 @@ fn the_short_help_lists_flags_exit_codes_and_examples() {
 
     Commands:
       reasons  List every reason with its class, hold times, remedy and explanation
+      rules    List the rules for custom resources, or run a file with rules over objects
       help     Print this message or the help of the given subcommand(s)
 
     Arguments:
@@ -448,6 +449,13 @@ fn the_short_help_lists_flags_exit_codes_and_examples() {
                                           [default: fast]
           --paused <VERDICT>              What a paused object counts as: suspended, complete, failed
                                           [default: suspended]
+          --done-when <CEL>               CEL that says when an object is done: self, spec, status,
+                                          conditions, generation, age; repeatable, one is enough
+          --fail-when <CEL>               CEL that says when an object has failed; repeatable, one is
+                                          enough
+          --rules <FILE>                  File with rules for custom resources, which come before the
+                                          built-in ones; repeatable
+          --no-rule-pack                  Judge custom resources by the generic rules alone
           --min-count <N>                 How many objects a selector must match [default: 1]
           --optional <SELECTOR>           Objects that may fail without failing the set
           --job-mode <WHEN>               When a Job is done: complete, started [default: complete]
