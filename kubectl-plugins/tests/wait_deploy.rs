@@ -391,6 +391,7 @@ fn every_reason_has_its_remedy_beside_it() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is as long as the help")]
 fn the_short_help_lists_flags_exit_codes_and_examples() {
     let run = Run::new();
     // clap wraps at the width that it is told.
