@@ -174,7 +174,7 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
     let cluster = args.access.access(BINARY).connect(&Environment::of_process()).await?;
     let targets = named.targets(&cluster, &args.scope, &args.wait).await?;
     if args.wait.print_rbac {
-        terminal.answer(&rbac::manifests(&targets));
+        terminal.answer(&rbac::manifests(&targets, &policy));
         return Ok(ExitCode::Yes.code());
     }
     live(args, policy, cluster, targets, writer.as_ref(), terminal).await

@@ -189,7 +189,7 @@ fn wrong_usage_is_exit_code_2() {
         &[],
         &["deploy"],
         &["deploy/web", "-l", "app=web"],
-        &["deploy/web", "--until", "serving"],
+        &["deploy/web", "--until", "routed"],
         &["deploy/web", "--tolerate", "ImageNotFund"],
         &["deploy/web", "--timeout", "5"],
         &["deploy/web", "-o", "xml"],
@@ -426,11 +426,14 @@ fn the_short_help_lists_flags_exit_codes_and_examples() {
 
     Wait:
           --until <LEVEL>                 How far: observed (the controller has read the spec), updated
-                                          (every pod runs the new template), available [default:
-                                          available]
+                                          (every pod runs the new template), available, gone (no old pod
+                                          is left, terminating ones included), serving (every Service
+                                          routes to the new pods), stable (serving, and nothing has
+                                          changed or restarted for --settle) [default: available]
           --timeout <DURATION>            Time for the whole wait; 0 waits for ever [default: 10m]
           --stall <DURATION>              End when nothing made progress for this long [default: off]
-          --settle <DURATION>             Quiet time after success [default: 0s]
+          --settle <DURATION>             Quiet time after success [default: 0s; 30s with --until
+                                          stable]
           --once                          Judge now and end
           --offline                       Judge the objects of -f as they stand, contact nothing
           --now <RFC3339>                 The moment that counts as now with --offline [default: the

@@ -21,6 +21,7 @@ mod deployment;
 mod evidence;
 mod job;
 pub mod judgement;
+mod levels;
 pub mod live;
 mod needs;
 pub mod object;

@@ -53,6 +53,8 @@ struct Options {
     assume_observed: bool,
     profile: Option<Profile>,
     until: Option<Level>,
+    /// Seconds.
+    settle: i64,
     evidence: Option<EvidenceFloor>,
     on_failure: Option<OnFailure>,
     paused: Option<Paused>,
@@ -90,6 +92,8 @@ struct Moment {
     notes: Vec<String>,
     #[serde(default)]
     warnings: Vec<String>,
+    /// Why the whole wait has ended by now; `once` while it goes on.
+    ended: Option<Ended>,
     /// Events of the first cause, or of the item itself.
     events: Option<Vec<String>>,
 }
@@ -115,6 +119,7 @@ fn policy(options: &Options) -> Policy {
         assume_observed: options.assume_observed,
         profile: options.profile.unwrap_or(default.profile),
         until: options.until.unwrap_or(default.until),
+        settle: SignedDuration::from_secs(options.settle),
         evidence: options.evidence.unwrap_or(default.evidence),
         on_failure: options.on_failure.unwrap_or(default.on_failure),
         paused: options.paused.unwrap_or(default.paused),
@@ -182,6 +187,10 @@ fn run(base: &Value, row: &Row) -> Vec<String> {
         let item = state.item(judged.as_ref().unwrap()).unwrap();
         let place = format!("{} {} state {number}", row.id, row.case);
         differences.extend(compare(&place, moment, &item));
+        let ended = state.report(false).ended;
+        if moment.ended.is_some_and(|expected| expected != ended) {
+            differences.push(format!("{place}: ended {ended}"));
+        }
     }
     let report = state.report(false);
     if row.exit.is_some_and(|exit| exit != report.exit_code) || row.ended.is_some_and(|ended| ended != report.ended) {
@@ -254,4 +263,5 @@ tables! {
     the_platform: "platform.yaml";
     custom_resources: "custom.yaml";
     sequences: "sequence.yaml";
+    levels: "levels.yaml";
 }

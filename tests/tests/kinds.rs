@@ -2,8 +2,8 @@
 
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::kinds::{
-    ControllerRevision, DaemonSet, Deployment, Event, Job, Kind, Namespace, Node, PersistentVolumeClaim, Pod,
-    ReplicaSet, Service, StatefulSet, StorageClass, protobuf, read,
+    ControllerRevision, DaemonSet, Deployment, EndpointSlice, Event, Job, Kind, Namespace, Node, PersistentVolumeClaim,
+    Pod, ReplicaSet, Service, StatefulSet, StorageClass, protobuf, read,
 };
 use kubeguard_testkit::Oracle;
 use serde::Serialize;
@@ -19,6 +19,7 @@ fn json_and_protobuf_of_upstreams_types_are_read_as_the_same_object() {
     same::<ControllerRevision>(&oracle);
     same::<DaemonSet>(&oracle);
     same::<Deployment>(&oracle);
+    same::<EndpointSlice>(&oracle);
     same::<Event>(&oracle);
     same::<Job>(&oracle);
     same::<Namespace>(&oracle);

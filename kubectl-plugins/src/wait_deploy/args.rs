@@ -12,6 +12,9 @@ use kubeguard_core::wait::rules::{Rules, Sources};
 use super::NAME;
 use crate::duration;
 
+/// The quiet time of `--until stable`.
+const STABLE: SignedDuration = SignedDuration::from_secs(30);
+
 fn word<T: std::str::FromStr<Err = ()> + 'static>(
     words: &'static [&'static str],
 ) -> impl Fn(&str) -> std::result::Result<T, String> + Clone {
@@ -23,9 +26,10 @@ fn word<T: std::str::FromStr<Err = ()> + 'static>(
 #[command(next_help_heading = "Wait")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(super) struct WaitArgs {
-    /// How far: observed (the controller has read the spec), updated (every pod runs the new template), available
-    /// [default: available]
-    #[arg(long, value_name = "LEVEL", value_parser = word::<Level>(&["observed", "updated", "available"]))]
+    /// How far: observed (the controller has read the spec), updated (every pod runs the new template), available,
+    /// gone (no old pod is left, terminating ones included), serving (every Service routes to the new pods), stable
+    /// (serving, and nothing has changed or restarted for --settle) [default: available]
+    #[arg(long, value_name = "LEVEL", value_parser = word::<Level>(&["observed", "updated", "available", "gone", "serving", "stable"]))]
     pub(super) until: Option<Level>,
     /// Time for the whole wait; 0 waits for ever [default: 10m]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
@@ -33,7 +37,7 @@ pub(super) struct WaitArgs {
     /// End when nothing made progress for this long [default: off]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(super) stall: Option<SignedDuration>,
-    /// Quiet time after success [default: 0s]
+    /// Quiet time after success [default: 0s; 30s with --until stable]
     #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
     pub(super) settle: Option<SignedDuration>,
     /// Judge now and end
@@ -168,7 +172,8 @@ impl WaitArgs {
         set(&mut policy.paused, self.paused);
         set(&mut policy.job_mode, self.job_mode);
         set(&mut policy.pod_mode, self.pod_mode);
-        set(&mut policy.settle, self.settle);
+        let quiet = (self.until == Some(Level::Stable)).then_some(STABLE);
+        set(&mut policy.settle, self.settle.or(quiet));
         if let Some(timeout) = self.timeout {
             policy.timeout = Some(timeout).filter(|timeout| !timeout.is_zero());
         }

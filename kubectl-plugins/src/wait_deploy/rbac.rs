@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use kubeguard_core::wait::policy::Policy;
 use kubeguard_core::wait::record::Target;
 use kubeguard_core::wait::{Need, needs};
 
 /// Returns a Role per namespace and a `ClusterRole` for what is asked everywhere.
-pub(super) fn manifests(targets: &[Target]) -> String {
+pub(super) fn manifests(targets: &[Target], policy: &Policy) -> String {
     let mut places: BTreeMap<Option<String>, Vec<Need>> = BTreeMap::new();
-    for need in needs(targets) {
+    for need in needs(targets, policy) {
         places.entry(need.namespace.clone()).or_default().push(need);
     }
     let roles = places.into_iter().map(|(namespace, needs)| role(namespace.as_deref(), &needs));

@@ -91,6 +91,7 @@ message! {
     struct ReplicaSetSpec {
         1 replicas: i32?,
         2 selector: {LabelSelector},
+        3 template: {PodTemplateSpec},
         4 min_ready_seconds: i32,
     }
 }
@@ -103,6 +104,7 @@ message! {
         4 ready_replicas: i32,
         5 available_replicas: i32,
         3 observed_generation: i64?,
+        7 terminating_replicas: i32?,
         6 conditions: [{ReplicaSetCondition}],
     }
 }
@@ -132,6 +134,7 @@ message! {
     struct StatefulSetSpec {
         1 replicas: i32?,
         2 selector: {LabelSelector},
+        3 template: {PodTemplateSpec},
         6 pod_management_policy: String,
         7 update_strategy: {StatefulSetUpdateStrategy},
         9 min_ready_seconds: i32,
@@ -188,6 +191,7 @@ message! {
 message! {
     /// What a daemon set wants.
     struct DaemonSetSpec {
+        2 template: {PodTemplateSpec},
         3 update_strategy: {DaemonSetUpdateStrategy},
         4 min_ready_seconds: i32,
     }

@@ -11,6 +11,7 @@ kinds! {
     Node = "" / "v1" / "nodes", namespaced: false;
     Event = "" / "v1" / "events", namespaced: true;
     StorageClass = "storage.k8s.io" / "v1" / "storageclasses", namespaced: false;
+    EndpointSlice = "discovery.k8s.io" / "v1" / "endpointslices", namespaced: true;
 }
 
 conditions!(PodCondition);
@@ -210,6 +211,7 @@ message! {
         3 cluster_ip: String,
         4 r#type: String,
         10 external_name: String,
+        19 ip_families: [String],
     }
 }
 
@@ -232,6 +234,31 @@ message! {
     struct LoadBalancerIngress {
         1 ip: String,
         2 hostname: String,
+    }
+}
+
+message! {
+    /// Where a service routes to: endpoints of one address family.
+    struct EndpointSlice {
+        1 metadata: ObjectMeta,
+        4 address_type: String,
+        2 endpoints: [{Endpoint}],
+    }
+}
+
+message! {
+    /// One endpoint of a service.
+    struct Endpoint {
+        2 conditions: {EndpointConditions},
+        4 target_ref: {ObjectReference},
+    }
+}
+
+message! {
+    /// What an endpoint can do now.
+    struct EndpointConditions {
+        1 ready: bool?,
+        3 terminating: bool?,
     }
 }
 

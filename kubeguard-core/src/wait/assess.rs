@@ -14,7 +14,7 @@ use super::reason::Reason;
 use super::rules::{Effect, RuleFacts};
 use super::verdict::{Evidence, Note, Outcome, Suspect, Witness};
 use super::view::{Lookup, View};
-use super::{daemon_set, deployment, job, pod, replica_set, small, stateful_set, untyped};
+use super::{daemon_set, deployment, job, levels, pod, replica_set, small, stateful_set, untyped};
 use crate::kinds::Pod;
 
 /// What a wait knows of an object beyond its newest state.
@@ -64,6 +64,8 @@ impl Context<'_> {
             "ReplicaSet" => "list replicasets",
             "ControllerRevision" => "list controllerrevisions",
             "Pod" => "list pods",
+            "Service" => "list services",
+            "EndpointSlice" => "list endpointslices",
             _ => "list it",
         };
         self.view.reading(group, kind, self.namespace, what)
@@ -147,6 +149,10 @@ pub(super) fn assess(
         outcome.progressing.clear();
         outcome.suspended = None;
         outcome.done("WD-L1", "the controller has read the spec");
+    }
+    let stands = outcome.progressing.is_empty() && outcome.suspended.is_none();
+    if (policy.until > Level::Available || !policy.settle.is_zero()) && stands && outcome.complete.is_some() {
+        levels::beyond(object, &cx, &mut outcome);
     }
     demand(object, evidence, policy, &mut outcome);
     found(outcome, evidence)
@@ -244,6 +250,7 @@ fn look(object: &Object, known: &Known, cx: &mut Context<'_>) -> (Outcome, Optio
         Body::Present(_)
         | Body::Revision(_)
         | Body::StorageClass(_)
+        | Body::Slice(_)
         | Body::Node(_)
         | Body::Event(_)
         | Body::Custom(..) => {

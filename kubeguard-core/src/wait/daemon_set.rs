@@ -49,7 +49,7 @@ pub(super) fn judge(object: &Object, set: &DaemonSet, cx: &Context<'_>) -> Outco
         outcome.wait("WD-N4", Reason::UpdatedReplicas, message);
     }
     let new: Vec<&Pod> = new_pods(object, cx, &mut outcome);
-    if cx.policy.until == Level::Available && available < desired && outcome.progressing.is_empty() {
+    if cx.policy.until >= Level::Available && available < desired && outcome.progressing.is_empty() {
         match counted(&new, status.number_ready, cx) {
             Some(excluded) => {
                 outcome.note("NodesExcluded", excluded.into_iter().collect::<Vec<_>>().join(", "));
@@ -70,22 +70,30 @@ pub(super) fn judge(object: &Object, set: &DaemonSet, cx: &Context<'_>) -> Outco
     outcome
 }
 
-/// Returns the pods of the newest revision; all of them, with a note, where revisions cannot be read.
-fn new_pods<'a>(object: &Object, cx: &Context<'a>, outcome: &mut Outcome) -> Vec<&'a Pod> {
-    let uid = &object.meta().uid;
-    let newest = cx
-        .view
-        .controlled(uid, "ControllerRevision")
+/// Returns the hash of the newest revision, where revisions can be read.
+pub(super) fn newest_hash<'a>(object: &'a Object, cx: &Context<'a>) -> Option<&'a str> {
+    let revisions = cx.view.controlled(&object.meta().uid, "ControllerRevision");
+    let newest = revisions
         .filter_map(|revision| match &revision.body {
             Body::Revision(body) => Some((body.revision.unwrap_or(0), revision.key.name.as_str())),
             _ => None,
         })
         .max();
-    let hash = newest.and_then(|(_, name)| name.strip_prefix(&format!("{}-", object.key.name)));
+    newest.and_then(|(_, name)| name.strip_prefix(object.key.name.as_str())?.strip_prefix('-'))
+}
+
+/// Returns whether a pod is of the revision with `hash`; every pod where no hash is known.
+pub(super) fn belongs(hash: Option<&str>, pod: &Pod) -> bool {
+    hash.is_none_or(|hash| pod.metadata.label(REVISION) == hash)
+}
+
+/// Returns the pods of the newest revision; all of them, with a note, where revisions cannot be read.
+fn new_pods<'a>(object: &Object, cx: &Context<'a>, outcome: &mut Outcome) -> Vec<&'a Pod> {
+    let hash = newest_hash(object, cx);
     if let Lookup::Denied(what) = cx.reading("apps", "ControllerRevision") {
         outcome.note("DetailUnavailable", format!("cannot {what}: pods of older revisions count too"));
     }
-    cx.view.pods(uid).filter(|pod| hash.is_none_or(|hash| pod.metadata.label(REVISION) == hash)).collect()
+    cx.view.pods(&object.meta().uid).filter(|pod| belongs(hash, pod)).collect()
 }
 
 /// Returns the node a pod runs on, if nodes can be read.

@@ -45,7 +45,7 @@ pub(super) fn judge(object: &Object, deployment: &Deployment, cx: &mut Context<'
     }
     counters(&status, want, cx.policy.until, &mut outcome);
     let deadline = spec.progress_deadline_seconds.filter(|seconds| *seconds != NO_DEADLINE);
-    if cx.policy.until == Level::Available {
+    if cx.policy.until >= Level::Available {
         conditions(&status, want, deadline, &mut outcome);
     }
     if newest.is_none() && want > 0 && matches!(cx.reading("apps", "ReplicaSet"), Lookup::Known(())) {
@@ -65,7 +65,7 @@ pub(super) fn judge(object: &Object, deployment: &Deployment, cx: &mut Context<'
 }
 
 /// Returns the ReplicaSet whose template is the Deployment's; of several the oldest, as the controller picks it.
-fn newest_replica_set<'a>(object: &Object, cx: &Context<'a>) -> Option<&'a ReplicaSet> {
+pub(super) fn newest_replica_set<'a>(object: &Object, cx: &Context<'a>) -> Option<&'a ReplicaSet> {
     cx.view
         .controlled(&object.meta().uid, "ReplicaSet")
         .filter(|candidate| candidate.template_digest() == object.template_digest())
@@ -152,7 +152,7 @@ fn counters(status: &DeploymentStatus, want: i32, until: Level, outcome: &mut Ou
         outcome.wait("WD-D7", Reason::OldReplicas, message);
         outcome.flips.push(format!("status.replicas = {want}"));
     }
-    if until != Level::Available {
+    if until < Level::Available {
         return;
     }
     // Available pods are ready: readyReplicas needs no question of its own.

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::object::{Body, ObjectKey};
+use super::policy::{Level, Policy};
 use super::record::Target;
 use super::state::State;
 use super::verdict::Verdict;
 use crate::gather::pages::Selection;
 use crate::gather::resource::Resource;
-use crate::kinds::{ControllerRevision, CustomResourceDefinition, Event, Node, Pod, ReplicaSet, StorageClass};
+use crate::kinds::{
+    ControllerRevision, CustomResourceDefinition, EndpointSlice, Event, Node, Pod, ReplicaSet, Service, StorageClass,
+};
 
 /// One watch per kind and namespace, shared by every item and its children.
 pub(crate) type Place = (Resource, Option<String>);
@@ -52,7 +55,12 @@ impl State {
         {
             let Some(item) = self.items().get(key) else { return };
             let has_suspects = !item.judgement.suspects.is_empty();
-            let done = matches!(item.judgement.verdict, Verdict::Complete | Verdict::Missing | Verdict::Superseded);
+            let (until, settle) = (self.policy().until, self.policy().settle);
+            let complete = item.judgement.verdict == Verdict::Complete;
+            // A level beyond available, and a quiet time, ask for the pods also when all counters are there.
+            let asks_more = complete && (until > Level::Available || !settle.is_zero());
+            let done = !asks_more
+                && matches!(item.judgement.verdict, Verdict::Complete | Verdict::Missing | Verdict::Superseded);
             let Some(object) = self.view().get(key).filter(|_| !done || has_suspects) else { return };
             let place = self.place(key);
             for resource in children(&object.body) {
@@ -60,6 +68,10 @@ impl State {
                 let narrow = resource.kind != "ReplicaSet" && self.is_alone(key);
                 let labels = if narrow { selector(&object.body) } else { String::new() };
                 wishes.push(Selection { labels, ..Selection::all(resource, place) });
+            }
+            if until >= Level::Serving && routes(&object.body) {
+                wishes.push(Selection::all(Resource::of::<Service>(), place.as_deref()));
+                wishes.push(Selection::all(Resource::of::<EndpointSlice>(), place.as_deref()));
             }
             if has_suspects || matches!(object.body, Body::Claim(_) | Body::Service(_)) {
                 wishes.push(Selection::all(Resource::of::<Event>(), place.as_deref()));
@@ -126,6 +138,14 @@ fn add(wants: &mut BTreeMap<Place, Selection>, wish: Selection) {
     }
 }
 
+/// Returns whether a kind's pods are reached through Services, or it is one.
+fn routes(body: &Body) -> bool {
+    matches!(
+        body,
+        Body::Deployment(_) | Body::ReplicaSet(_) | Body::StatefulSet(_) | Body::DaemonSet(_) | Body::Service(_)
+    )
+}
+
 fn children(body: &Body) -> Vec<Resource> {
     match body {
         Body::Deployment(_) => vec![Resource::of::<ReplicaSet>(), Resource::of::<Pod>()],
@@ -153,7 +173,7 @@ fn selector(body: &Body) -> String {
 
 /// Returns what waiting for `targets` needs: the one list from which a Role is printed.
 #[must_use]
-pub fn needs(targets: &[Target]) -> Vec<Need> {
+pub fn needs(targets: &[Target], policy: &Policy) -> Vec<Need> {
     let mut needs = BTreeSet::new();
     for target in targets {
         let Resource { group, plural, kind, namespaced, .. } = &target.resource;
@@ -194,6 +214,14 @@ pub fn needs(targets: &[Target]) -> Vec<Need> {
                 );
                 definition.names = vec![format!("{plural}.{group}")];
                 needs.insert(definition);
+            }
+        }
+        let routed = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Service"];
+        if policy.until >= Level::Serving && routed.contains(&kind.as_str()) {
+            for (group, resource) in [("", "services"), ("discovery.k8s.io", "endpointslices")] {
+                let mut need = need(group, resource, watch, "traffic", true);
+                need.required = true;
+                needs.insert(need);
             }
         }
         let has_pods = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "PersistentVolumeClaim"];

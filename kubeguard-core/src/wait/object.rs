@@ -233,6 +233,8 @@ bodies! {
     Claim(PersistentVolumeClaim),
     /// A class of storage.
     StorageClass(StorageClass),
+    /// Where a service routes to.
+    Slice(EndpointSlice),
     /// A namespace.
     Namespace(Namespace),
     /// A node.
@@ -259,7 +261,6 @@ const REPORTS_NOTHING: &[(&str, &str)] = &[
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"),
     ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
     ("coordination.k8s.io", "Lease"),
-    ("discovery.k8s.io", "EndpointSlice"),
     ("networking.k8s.io", "IngressClass"),
     ("networking.k8s.io", "NetworkPolicy"),
     ("node.k8s.io", "RuntimeClass"),

@@ -86,6 +86,12 @@ words! {
         Updated = "updated",
         /// Every pod is available.
         Available = "available",
+        /// And no pod of an older template is left, terminating ones included.
+        Gone = "gone",
+        /// And every Service routes to the new pods, in every address family.
+        Serving = "serving",
+        /// And nothing has changed or restarted for the settle time.
+        Stable = "stable",
     }
 }
 

@@ -149,6 +149,7 @@ reasons! {
     NotReady Progress [inf inf inf] => Progressing, "", "the pod is not ready";
     ContainerTerminated Budget [0 2 5] => Failed, "look at the last log line of container {container|the container}", "a container has ended with an error and will be restarted";
     NoClusterIP Progress [inf inf inf] => Progressing, "", "the Service has no cluster address yet";
+    NoReadyEndpoint Progress [inf inf inf] => Progressing, "look at the selector of the service and the readiness of its pods", "a service does not route to the new pods yet";
     NoAddress Progress [inf inf inf] => Progressing, "look at the load balancer controller's last event", "the load balancer has no address yet";
     Unbound Progress [inf inf inf] => Progressing, "claim {name|of the pod} waits for a volume", "the claim is not bound to a volume";
     Resizing Progress [inf inf inf] => Progressing, "claim {name|of the pod} is being resized", "the claim is smaller than requested";

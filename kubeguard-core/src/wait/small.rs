@@ -19,14 +19,7 @@ pub(super) fn service(object: &Object, service: &Service, cx: &Context<'_>) -> O
         return outcome;
     }
     if spec.r#type == "LoadBalancer" {
-        let ingress = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-        let addresses: Vec<&str> = ingress
-            .map(|balancer| &balancer.ingress)
-            .into_iter()
-            .flatten()
-            .map(|entry| if entry.ip.is_empty() { entry.hostname.as_str() } else { entry.ip.as_str() })
-            .filter(|address| !address.is_empty())
-            .collect();
+        let addresses = addresses(service);
         if spec.cluster_ip.is_empty() {
             outcome.wait("WD-V2", Reason::NoClusterIP, "no cluster address yet");
         } else if addresses.is_empty() {
@@ -40,6 +33,14 @@ pub(super) fn service(object: &Object, service: &Service, cx: &Context<'_>) -> O
     }
     outcome.done("WD-V4", "in place");
     outcome
+}
+
+/// Returns the addresses of a Service's load balancer.
+pub(super) fn addresses(service: &Service) -> Vec<&str> {
+    let ingress = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let entries = ingress.map(|balancer| &balancer.ingress).into_iter().flatten();
+    let addresses = entries.map(|entry| if entry.ip.is_empty() { entry.hostname.as_str() } else { entry.ip.as_str() });
+    addresses.filter(|address| !address.is_empty()).collect()
 }
 
 /// The rules WD-C1 to WD-C6.

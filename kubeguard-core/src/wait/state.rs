@@ -8,7 +8,7 @@ use super::assess::{Known, assess};
 use super::judgement::{Generations, Judgement, Memory, resolve};
 use super::needs::Place;
 use super::object::{Body, Clock, Facts, Object, ObjectKey};
-use super::policy::{Hold, OnFailure, Policy};
+use super::policy::{Hold, Level, OnFailure, Policy};
 use super::reason::Reason;
 use super::record::{Op, Record, Target};
 use super::report::{Ended, Requests, Skipped, Source};
@@ -184,6 +184,10 @@ impl State {
         }
         match &object.body {
             Body::Node(_) => touched.extend(self.open_of("DaemonSet")),
+            Body::Service(_) | Body::Slice(_) if self.policy.until >= Level::Serving => {
+                let here = self.items.iter().filter(|(item, _)| item.namespace == key.namespace);
+                touched.extend(here.filter(|(_, item)| !item.closed).map(|(item, _)| item.clone()));
+            }
             Body::StorageClass(_) => touched.extend(self.open_of("PersistentVolumeClaim")),
             Body::Definition(_) => touched.extend(self.custom_of(object)),
             _ => {}

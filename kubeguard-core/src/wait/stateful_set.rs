@@ -43,7 +43,7 @@ pub(super) fn judge(object: &Object, set: &StatefulSet, cx: &Context<'_>) -> Out
         outcome.wait("WD-T6", reason, format!("{updated} of {target} pods updated, {} to update", target - updated));
         outcome.flips.push(format!("status.updatedReplicas = {target}"));
     }
-    if cx.policy.until == Level::Available {
+    if cx.policy.until >= Level::Available {
         readiness(&spec, status, want, partition, &mut outcome);
     }
     if !outcome.progressing.is_empty() || outcome.suspended.is_some() {
@@ -93,6 +93,16 @@ fn readiness(spec: &StatefulSetSpec, status: &StatefulSetStatus, want: i32, part
         let message = format!("revision {} is not current yet", status.update_revision);
         outcome.wait("WD-T8", Reason::RevisionPending, message);
     }
+}
+
+/// Returns whether a pod is one that stays: of the new revision, or held back by the partition, and wanted at all.
+pub(super) fn belongs(set: &StatefulSet, pod: &Pod) -> bool {
+    let (Some(spec), Some(status)) = (&set.spec, &set.status) else { return false };
+    let first = spec.ordinals.as_ref().map_or(0, |ordinals| ordinals.start);
+    let ordinal = pod.metadata.name.rsplit('-').next().and_then(|ordinal| ordinal.parse::<i32>().ok());
+    let Some(ordinal) = ordinal else { return false };
+    let is_new = status.update_revision.is_empty() || pod.metadata.label(REVISION) == status.update_revision;
+    (is_new || ordinal < first + partition(spec)) && ordinal < first + spec.replicas.unwrap_or(1)
 }
 
 /// Returns the pods of an older revision, by name.

@@ -66,6 +66,8 @@ pub struct View {
     by_uid: HashMap<String, ObjectKey>,
     /// Uid of a controller → the objects it controls.
     controlled: HashMap<String, BTreeSet<ObjectKey>>,
+    /// Namespace and name of a service → its slices.
+    slices: HashMap<(String, String), BTreeSet<ObjectKey>>,
     /// Uid of an event's subject → its events.
     events: HashMap<String, BTreeSet<ObjectKey>>,
     /// The last message of a failed pull per pod uid and container: a back-off says no more than that it waits.
@@ -94,6 +96,9 @@ impl View {
                 self.events.entry(subject(event).to_owned()).or_default().insert(key.clone());
             }
             Body::Pod(pod) => self.remember_pulls(pod),
+            Body::Slice(_) => {
+                self.slices.entry(service_of(&object)).or_default().insert(key.clone());
+            }
             _ => {}
         }
         if object.observed_generation().is_some_and(|observed| observed > 0) {
@@ -114,6 +119,11 @@ impl View {
     fn forget(&mut self, key: &ObjectKey) {
         let Some(object) = self.objects.get(key) else { return };
         self.by_uid.remove(&object.meta().uid);
+        if matches!(object.body, Body::Slice(_))
+            && let Some(keys) = self.slices.get_mut(&service_of(object))
+        {
+            keys.remove(key);
+        }
         let owner = object.meta().controller().map(|owner| owner.uid.clone());
         let subject = if let Body::Event(event) = &object.body { Some(subject(event).to_owned()) } else { None };
         for (index, uid) in [(&mut self.controlled, owner), (&mut self.events, subject)] {
@@ -181,6 +191,12 @@ impl View {
             .filter_map(|key| self.objects.get(key))
     }
 
+    /// Returns the slices of a service, by name.
+    pub fn slices<'a>(&'a self, namespace: &str, service: &str) -> impl Iterator<Item = &'a Object> {
+        let keys = self.slices.get(&(namespace.to_owned(), service.to_owned()));
+        keys.into_iter().flatten().filter_map(|key| self.objects.get(key))
+    }
+
     /// Returns the pods an object controls, by name.
     pub fn pods<'a>(&'a self, uid: &str) -> impl Iterator<Item = &'a Pod> {
         self.controlled(uid, "Pod").filter_map(|object| match &object.body {
@@ -244,6 +260,12 @@ impl View {
     pub fn served(&self, group: &str, kind: &str) -> Option<bool> {
         self.served.get(&(group.to_owned(), kind.to_owned())).copied()
     }
+}
+
+/// Returns namespace and name of the service that a slice belongs to.
+fn service_of(slice: &Object) -> (String, String) {
+    let service = slice.meta().labels.get("kubernetes.io/service-name").cloned().unwrap_or_default();
+    (slice.key.namespace.clone(), service)
 }
 
 fn subject(event: &Event) -> &str {

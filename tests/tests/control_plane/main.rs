@@ -3,5 +3,6 @@
 mod behaviours;
 mod custom_resources;
 mod endurance;
+mod levels;
 mod plugin;
 mod rollouts;
