@@ -1,6 +1,8 @@
 //! One file per format behind one trait; a format adds no decisions.
 
+mod github;
 mod json;
+mod junit;
 mod name;
 mod ndjson;
 mod table;
@@ -27,6 +29,10 @@ pub(crate) enum Format {
     Ndjson,
     /// Names of the objects that are not complete
     Name,
+    /// JUnit XML, a test case per object
+    Junit,
+    /// Annotations of GitHub Actions
+    Github,
 }
 
 /// Writes answers in one format.
@@ -55,6 +61,8 @@ impl Format {
             Self::Yaml => Box::new(json::Yaml),
             Self::Ndjson => Box::new(ndjson::Ndjson),
             Self::Name => Box::new(name::Name),
+            Self::Junit => Box::new(junit::Junit),
+            Self::Github => Box::new(github::Github),
         }
     }
 }

@@ -470,7 +470,7 @@ fn the_short_help_lists_flags_exit_codes_and_examples() {
 
     Output:
       -o, --output <FORMAT>  How the answer is written [default: table] [possible values: table, wide,
-                             json, yaml, ndjson, name]
+                             json, yaml, ndjson, name, junit, github]
           --explain          Show the rule that decided, the fields it read and what would change the
                              verdict
           --color <WHEN>     When to use colour [default: auto] [possible values: auto, always, never]

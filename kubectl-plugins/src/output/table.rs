@@ -246,7 +246,7 @@ fn explanation(item: &ItemReport, explain: &Explanation, lines: &mut Lines) {
     lines.add_all("would flip it", &explain.flips);
 }
 
-fn summary(report: &WaitReport, colour: bool) -> String {
+pub(super) fn summary(report: &WaitReport, colour: bool) -> String {
     let counts = WORST_FIRST.iter().filter_map(|verdict| {
         let count = report.items.iter().filter(|item| item.verdict == *verdict).count();
         (count > 0).then(|| format!("{count} {}", verdict.word()))

@@ -1,7 +1,7 @@
 //! What every format makes of the same reports.
 
 use insta::assert_snapshot;
-use kubeguard_core::wait::report::{Ended, ItemReport, WaitReport};
+use kubeguard_core::wait::report::{Ended, ItemReport, Source, WaitReport};
 use kubeguard_core::wait::verdict::Verdict;
 
 use super::Format;
@@ -86,7 +86,16 @@ fn what_was_not_judged_is_named_in_the_answer_or_left_to_stderr() {
     not judged: job/migrate in namespace other: cannot list jobs in namespace other: server says (Forbidden)
     complete after 1m46s: 1 complete, 1 not judged
     ");
-    for format in [Format::Table, Format::Wide, Format::Json, Format::Yaml, Format::Ndjson, Format::Name] {
+    for format in [
+        Format::Table,
+        Format::Wide,
+        Format::Json,
+        Format::Yaml,
+        Format::Ndjson,
+        Format::Name,
+        Format::Junit,
+        Format::Github,
+    ] {
         let writer = format.writer(false, false);
         assert_eq!(writer.report(&report).contains("job/migrate"), writer.tells_skipped(), "{format:?}");
     }
@@ -258,7 +267,16 @@ fn steering() -> WaitReport {
 #[test]
 fn no_text_of_a_cluster_steers_the_terminal_in_any_format() {
     let report = steering();
-    for format in [Format::Table, Format::Wide, Format::Json, Format::Yaml, Format::Ndjson, Format::Name] {
+    for format in [
+        Format::Table,
+        Format::Wide,
+        Format::Json,
+        Format::Yaml,
+        Format::Ndjson,
+        Format::Name,
+        Format::Junit,
+        Format::Github,
+    ] {
         let writer = format.writer(false, true);
         let change = writer.change("2026-11-22T10:00:02Z".parse().unwrap(), &report.items[0]).unwrap_or_default();
         let text = change + &writer.report(&report);
@@ -280,4 +298,40 @@ fn many_objects_are_one_line_each() {
     let text = shown(Format::Table, &report);
     assert_eq!(text.lines().count(), 502);
     assert!(text.ends_with("complete after 1m46s: 500 complete\n"), "{text}");
+}
+
+#[test]
+fn junit_has_a_test_case_per_object() {
+    let items = vec![complete("api"), crash_loop(), ItemReport { optional: true, ..unproved() }];
+    let report = WaitReport { skipped: vec![skipped()], ..report(items) };
+    assert_snapshot!(shown(Format::Junit, &report), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuite name="wait-deploy" tests="4" failures="1" errors="1" skipped="1" time="106.250">
+      <testcase classname="team" name="deployment/api"/>
+      <testcase classname="team" name="deployment/web">
+        <failure type="CrashLoop" message="1 of 4 pods updated, 3 old still there: exit 1, 3 restarts in 1m40s">failed: 2 of 2 pods, container app: CrashLoop: exit 1, 3 restarts in 1m40s; 1 of 4 pods updated, 3 old still there
+    pod/web-6c9f7-k2x container app: CrashLoop: exit 1, 3 restarts in 1m40s
+      log  panic: config: DATABASE_URL is not set
+      log  exit status 1
+    remedy: look at the last log line of container app, or kubectl rollout undo</failure>
+      </testcase>
+      <testcase classname="data" name="kafka/main">
+        <skipped type="NoEvidence" message="Ready=True may belong to the previous spec">unverifiable: NoEvidence: Ready=True may belong to the previous spec
+    remedy: check the controller, or accept its status with --assume-observed</skipped>
+      </testcase>
+      <testcase classname="other" name="job/migrate">
+        <error type="notJudged" message="cannot list jobs in namespace other: server says (Forbidden)">not judged: job/migrate in namespace other: cannot list jobs in namespace other: server says (Forbidden)</error>
+      </testcase>
+    </testsuite>
+    "#);
+}
+
+#[test]
+fn github_gets_an_annotation_per_object_that_is_not_complete() {
+    let source = Some(Source { file: "deploy/web,1.yaml".to_owned(), line: 7 });
+    let items = vec![complete("api"), ItemReport { source, ..crash_loop() }];
+    assert_snapshot!(shown(Format::Github, &report(items)), @r#"
+    ::error file=deploy/web%2C1.yaml,line=7,title=deployment/web in team failed::2 of 2 pods, container app: CrashLoop: exit 1, 3 restarts in 1m40s; 1 of 4 pods updated, 3 old still there%0Apod/web-6c9f7-k2x: CrashLoop: exit 1, 3 restarts in 1m40s%0Aremedy: look at the last log line of container app, or kubectl rollout undo
+    failed after 1m46s: 1 failed, 1 complete
+    "#);
 }
