@@ -370,6 +370,12 @@ fn the_least_role_is_printed() {
     - {apiGroups: [""], resources: [pods/log], verbs: [get]}   # optional: log lines
     - {apiGroups: [apps], resources: [deployments], resourceNames: [web], verbs: [get, list, watch]}
     - {apiGroups: [apps], resources: [replicasets], verbs: [list, watch]}   # optional: pods of the new revision
+    ---
+    apiVersion: rbac.authorization.k8s.io/v1
+    kind: ClusterRole
+    metadata: {name: wait-deploy}
+    rules:
+    - {apiGroups: [""], resources: [nodes], verbs: [list, watch]}   # optional: broken nodes, pods that fit nowhere
     "#);
 }
 

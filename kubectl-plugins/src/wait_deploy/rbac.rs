@@ -8,11 +8,12 @@ use kubeguard_core::wait::{Need, needs};
 
 /// Returns a Role per namespace and a `ClusterRole` for what is asked everywhere.
 pub(super) fn manifests(targets: &[Target], policy: &Policy) -> String {
-    let mut places: BTreeMap<Option<String>, Vec<Need>> = BTreeMap::new();
+    // What is asked everywhere comes last: most waits can do without it.
+    let mut places: BTreeMap<(bool, Option<String>), Vec<Need>> = BTreeMap::new();
     for need in needs(targets, policy) {
-        places.entry(need.namespace.clone()).or_default().push(need);
+        places.entry((need.namespace.is_none(), need.namespace.clone())).or_default().push(need);
     }
-    let roles = places.into_iter().map(|(namespace, needs)| role(namespace.as_deref(), &needs));
+    let roles = places.into_iter().map(|((_, namespace), needs)| role(namespace.as_deref(), &needs));
     roles.collect::<Vec<_>>().join("---\n")
 }
 

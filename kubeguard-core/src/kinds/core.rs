@@ -342,6 +342,7 @@ message! {
 message! {
     /// What the kubelet says of its node.
     struct NodeStatus {
+        2 allocatable: Quantities,
         4 conditions: [{PodCondition}],
     }
 }

@@ -98,6 +98,16 @@ impl Quantity {
     }
 }
 
+impl Quantity {
+    /// Returns a quantity of `nanos` billionths, in whole units or thousandths, rounded up.
+    #[must_use]
+    pub fn whole(nanos: i128) -> Self {
+        let thousandths = nanos.div_euclid(1_000_000) + i128::from(nanos.rem_euclid(1_000_000) > 0);
+        let text = if thousandths % 1000 == 0 { (thousandths / 1000).to_string() } else { format!("{thousandths}m") };
+        Self { text }
+    }
+}
+
 impl PartialOrd for Quantity {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.nanos()?.cmp(&other.nanos()?))

@@ -8,7 +8,7 @@ use super::custom::{self, StatusSchema, Subject};
 use super::evidence::{Gate, Identity, gate_custom, gate_observed, gate_pod, identity, written_at};
 use super::judgement::Generations;
 use super::object::{Body, Clock, Facts, Object, ObjectKey};
-use super::pods::{classify, is_ended_by_node};
+use super::pods::{classify, is_ended_by_node, missing_reference};
 use super::policy::{EvidenceFloor, Level, Policy};
 use super::reason::Reason;
 use super::rules::{Effect, RuleFacts};
@@ -122,7 +122,7 @@ pub(super) fn assess(
     if object.meta().is_deleted() {
         return found(deleted(object), None);
     }
-    match identity(object, facts, known, policy, clock) {
+    match identity(object, facts, known, (view, policy), clock) {
         Identity::Mine => {}
         Identity::Stale(_) if known.last.is_some() => return None,
         Identity::Stale(said) => {
@@ -420,7 +420,9 @@ pub(super) fn refused_creation(rule: &'static str, at: &ObjectKey, message: &str
         let end = name.find(['"', ',', ' ']).unwrap_or(name.len());
         name.get(..end).filter(|name| !name.is_empty()).map(ToOwned::to_owned)
     };
-    let (reason, placeholder, name) = if message.contains("exceeded quota") {
+    let (reason, placeholder, name) = if let Some(reference) = missing_reference(message) {
+        (Reason::MissingReference, "reference", Some(reference))
+    } else if message.contains("exceeded quota") {
         (Reason::QuotaExceeded, "quota", quoted("exceeded quota"))
     } else if message.contains("LimitRange") || message.contains("limit range") || message.contains("usage per") {
         (Reason::QuotaExceeded, "quota", None)

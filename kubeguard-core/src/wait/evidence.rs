@@ -14,6 +14,7 @@ use super::object::{Clock, Facts, Object, Write};
 use super::policy::Policy;
 use super::reason::{Reason, Word};
 use super::verdict::{Evidence, Note, Statement, Verdict, Witness};
+use super::view::View;
 
 /// Names under which controllers write the generation they have read. Several → the smallest counts.
 const OBSERVED: [&str; 8] = [
@@ -62,7 +63,7 @@ pub(super) fn identity(
     object: &Object,
     facts: &mut Facts,
     known: &mut Known,
-    policy: &Policy,
+    (view, policy): (&View, &Policy),
     clock: Clock,
 ) -> Identity {
     let meta = object.meta();
@@ -90,7 +91,7 @@ pub(super) fn identity(
         facts.revision = revision.parse().ok();
     }
     if facts.generation.is_some_and(|mine| generation > mine) {
-        match newer(object, facts, known) {
+        match newer(object, facts, known, view) {
             Newer::Follow(note) => known.notes.extend(note),
             Newer::Superseded(_) if policy.follow => {}
             Newer::Superseded(statement) => return Identity::Other(Verdict::Superseded, statement),
@@ -110,19 +111,27 @@ enum Newer {
     Superseded(Statement),
 }
 
-/// Judges a generation newer than one's own (G2): scaled, paused, or superseded.
-fn newer(object: &Object, facts: &Facts, known: &Known) -> Newer {
+/// Judges a generation newer than one's own (G2): scaled, filled in, paused, rolled back, or superseded.
+fn newer(object: &Object, facts: &Facts, known: &Known, view: &View) -> Newer {
     let writer = object.provenance.spec.clone().unwrap_or_default();
     let changed = changed(&known.digests, &object.provenance.digests);
     let by = if writer.manager.is_empty() { "somebody".to_owned() } else { writer.manager.clone() };
     if writer.subresource == "scale" || changed.as_deref() == Some(&["replicas"]) {
         return Newer::Follow(Some(Note::new("Scaled", format!("by {by}"))));
     }
+    let status_writer = object.provenance.status.as_ref().map_or("", |write| write.manager.as_str());
+    if !writer.manager.is_empty() && writer.manager == status_writer {
+        return Newer::Follow(Some(Note::new("Defaulted", format!("by {by}"))));
+    }
     let rests = |changed: &[&str]| {
         !changed.is_empty() && changed.iter().all(|key| matches!(*key, "paused" | "suspend" | "suspended" | "pause"))
     };
     if changed.as_deref().is_some_and(rests) {
         return Newer::Follow(None);
+    }
+    if let Some(revision) = rolled_back(object, view) {
+        let message = format!("{by} has brought back the template of revision {revision}");
+        return Newer::Superseded(Statement::new("WD-S5", Reason::RolledBack, message));
     }
     let from = facts.generation.unwrap_or_default();
     let to = object.meta().generation.unwrap_or_default();
@@ -133,6 +142,17 @@ fn newer(object: &Object, facts: &Facts, known: &Known) -> Newer {
     };
     let message = format!("generation {to} replaces {from}, written by {by}{time}{what}");
     Newer::Superseded(Statement::new("WD-S6", Reason::NewerGeneration, message))
+}
+
+/// Returns the revision whose template a Deployment has again: a ReplicaSet that is older than the write.
+fn rolled_back(object: &Object, view: &View) -> Option<String> {
+    let written = object.provenance.spec.as_ref()?.time?;
+    let digest = object.template_digest()?;
+    let older = view.controlled(&object.meta().uid, "ReplicaSet").find(|set| {
+        let created = set.meta().creation_timestamp.as_ref().and_then(crate::kinds::Time::timestamp);
+        set.template_digest() == Some(digest) && created.is_some_and(|created| created < written)
+    })?;
+    Some(older.meta().annotation("deployment.kubernetes.io/revision").to_owned())
 }
 
 /// Returns the top-level keys of the spec that differ; `None` when the older spec is not at hand.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::object::{Body, ObjectKey};
 use super::policy::{Level, Policy};
+use super::reason::Reason;
 use super::record::Target;
 use super::state::State;
-use super::verdict::Verdict;
+use super::verdict::{Suspect, Verdict};
 use crate::gather::pages::Selection;
 use crate::gather::resource::Resource;
 use crate::kinds::{
@@ -68,6 +69,10 @@ impl State {
                 let narrow = resource.kind != "ReplicaSet" && self.is_alone(key);
                 let labels = if narrow { selector(&object.body) } else { String::new() };
                 wishes.push(Selection { labels, ..Selection::all(resource, place) });
+            }
+            let unplaced = |suspect: &Suspect| suspect.word.reason == Reason::Unschedulable;
+            if item.judgement.suspects.iter().any(unplaced) {
+                wishes.push(Selection::all(Resource::of::<Node>(), None));
             }
             if until >= Level::Serving && routes(&object.body) {
                 wishes.push(Selection::all(Resource::of::<Service>(), place.as_deref()));
@@ -198,7 +203,6 @@ pub fn needs(targets: &[Target], policy: &Policy) -> Vec<Need> {
             }
             ("apps", "DaemonSet") => {
                 needs.insert(need("apps", "controllerrevisions", watch, "pods of the new revision", true));
-                needs.insert(need("", "nodes", watch, "broken and joining nodes", false));
             }
             ("", "PersistentVolumeClaim") => {
                 needs.insert(need("storage.k8s.io", "storageclasses", watch, "binding modes", false));
@@ -228,6 +232,7 @@ pub fn needs(targets: &[Target], policy: &Policy) -> Vec<Need> {
         if has_pods.contains(&kind.as_str()) {
             needs.insert(need("", "pods", watch, "early failures", true));
             needs.insert(need("", "pods/log", &["get"], "log lines", true));
+            needs.insert(need("", "nodes", watch, "broken nodes, pods that fit nowhere", false));
         }
         needs.insert(need("", "events", watch, "reasons", true));
     }

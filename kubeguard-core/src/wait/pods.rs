@@ -4,13 +4,14 @@ mod messages;
 
 use jiff::Timestamp;
 
-use self::messages::{can_run, missing_reference, pull_failure};
-use super::object::ObjectKey;
+pub(in crate::wait) use self::messages::missing_reference;
+use self::messages::{can_run, pull_failure};
+use super::object::{Body, ObjectKey};
 use super::policy::{Hold, Policy};
 use super::reason::Reason;
 use super::verdict::Suspect;
 use super::view::View;
-use crate::kinds::{Condition as _, Container, ContainerStatus, Event, Pod, Terminated, Time};
+use crate::kinds::{Condition as _, Container, ContainerStatus, Event, Pod, PodSpec, Quantity, Terminated, Time};
 
 /// Reasons by which a node ends a pod; a controller makes a new one.
 const ENDED_BY_NODE: [&str; 9] = [
@@ -246,6 +247,9 @@ impl Look<'_> {
 
     /// No node takes the pod. An autoscaler at work gives it more time, one that gave up gives it less.
     fn unschedulable(&self, message: &str, since: Option<Timestamp>) -> Suspect {
+        if let Some(reference) = missing_reference(message) {
+            return self.suspect("WD-P4", Reason::MissingReference, message).since(since).name("reference", reference);
+        }
         let by = |reason: &str| self.events.iter().rev().find(|event| event.reason == reason);
         let mut suspect = self.suspect("WD-P4", Reason::Unschedulable, message).since(since);
         if let Some(event) = by("TriggeredScaleUp") {
@@ -254,8 +258,29 @@ impl Look<'_> {
         } else if let Some(event) = by("NotTriggerScaleUp") {
             suspect.holds = Some([Hold::Seconds(15), Hold::Seconds(60), Hold::Seconds(180)]);
             suspect.since = since.or_else(|| event.oldest());
+        } else if let Some(why) = self.never_fits() {
+            suspect.holds = Some([Hold::Seconds(15), Hold::Seconds(60), Hold::Seconds(180)]);
+            suspect.message = format!("{message}; {why}");
         }
         suspect
+    }
+
+    /// Returns why no node can ever take the pod, however empty: it asks for more than the largest one has.
+    fn never_fits(&self) -> Option<String> {
+        let spec = self.pod.spec.as_ref()?;
+        let nodes = self.view.of_kind("", "Node", "").filter_map(|node| match &node.body {
+            Body::Node(node) => node.status.as_ref().map(|status| &status.allocatable),
+            _ => None,
+        });
+        let nodes: Vec<_> = nodes.collect();
+        ["cpu", "memory"].into_iter().find_map(|resource| {
+            let asked = request(spec, resource)?;
+            let has = |amounts: &&std::collections::BTreeMap<String, Quantity>| amounts.get(resource).cloned();
+            let largest = nodes.iter().filter_map(has).max_by_key(|amount| amount.nanos().unwrap_or(i128::MAX))?;
+            let fits = largest.nanos().is_none_or(|largest| largest >= asked);
+            let asked = Quantity::whole(asked);
+            (!fits).then(|| format!("it asks for {asked} {resource}, the largest node has {largest}"))
+        })
     }
 
     fn mounts(&self, findings: &mut Vec<Suspect>) {
@@ -265,6 +290,12 @@ impl Look<'_> {
             all.filter_map(|container| container.state.as_ref())
                 .any(|state| state.running.is_some() || state.terminated.is_some())
         });
+        let reference = missing_reference(&event.message).filter(|_| event.reason == "FailedMount" && !started);
+        if let Some(reference) = reference {
+            let suspect = self.suspect("WD-P4", Reason::MissingReference, &event.message);
+            findings.push(suspect.since(event.oldest()).name("reference", reference));
+            return;
+        }
         let found = match event.reason.as_str() {
             "FailedMount" | "FailedAttachVolume" if !started => Reason::VolumeMount,
             "FailedCreatePodSandBox" => Reason::SandboxFailed,
@@ -289,6 +320,28 @@ impl Look<'_> {
         };
         ended(status).or_else(inits).or_else(scheduled).or(pod.start_time).as_ref().and_then(Time::timestamp)
     }
+}
+
+/// Returns how much of a resource the containers of a pod ask for at once, in billionths.
+///
+/// Regular containers and sidecars run together; an ordinary init container runs beside the sidecars before it.
+fn request(spec: &PodSpec, resource: &str) -> Option<i128> {
+    let of = |container: &Container| {
+        let amount = container.resources.as_ref()?.requests.get(resource)?;
+        amount.nanos()
+    };
+    let mut sidecars = 0;
+    let mut most: i128 = 0;
+    for init in &spec.init_containers {
+        let asked = of(init).unwrap_or(0);
+        if init.restart_policy == "Always" {
+            sidecars += asked;
+        } else {
+            most = most.max(sidecars + asked);
+        }
+    }
+    let together: i128 = spec.containers.iter().filter_map(of).sum();
+    Some(most.max(together + sidecars)).filter(|asked| *asked > 0)
 }
 
 /// Exit 126 and 127 are the shell's words for a command that cannot be run.

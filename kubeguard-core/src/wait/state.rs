@@ -183,7 +183,14 @@ impl State {
             touched.extend(self.items.keys().filter(|item| item.group == key.group && item.kind == key.kind).cloned());
         }
         match &object.body {
-            Body::Node(_) => touched.extend(self.open_of("DaemonSet")),
+            Body::Node(_) => {
+                let unplaced = |item: &Item| {
+                    item.judgement.suspects.iter().any(|suspect| suspect.word.reason == Reason::Unschedulable)
+                };
+                let open =
+                    self.items.iter().filter(|(key, item)| !item.closed && (key.kind == "DaemonSet" || unplaced(item)));
+                touched.extend(open.map(|(key, _)| key.clone()));
+            }
             Body::Service(_) | Body::Slice(_) if self.policy.until >= Level::Serving => {
                 let here = self.items.iter().filter(|(item, _)| item.namespace == key.namespace);
                 touched.extend(here.filter(|(_, item)| !item.closed).map(|(item, _)| item.clone()));

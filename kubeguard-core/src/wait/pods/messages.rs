@@ -54,14 +54,26 @@ pub(super) fn can_run(message: &str) -> bool {
     !CANNOT_RUN.is_in(head(message))
 }
 
-/// Returns the object a kubelet misses, as in `ConfigMap settings` or `ConfigMap settings (key url)`.
-pub(super) fn missing_reference(message: &str) -> Option<String> {
-    static WHOLE: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"(?i)\b(configmap|secret)s? "([^"]+)" not found"#).ok());
+/// Returns the object that a kubelet, the scheduler or an admission plugin misses, as in `ConfigMap settings`,
+/// `ConfigMap settings (key url)` or `ServiceAccount robot`.
+pub(in crate::wait) fn missing_reference(message: &str) -> Option<String> {
+    static WHOLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        Regex::new(r#"(?i)\b(configmap|secret|serviceaccount|persistentvolumeclaim)s? "([^"]+)" not found"#).ok()
+    });
+    static PRIORITY: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"no PriorityClass with name (\S+) was found").ok());
     static KEY: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"(?i)couldn't find key (\S+) in (configmap|secret) (?:[^/\s]+/)?(\S+)").ok());
     let message = head(message);
-    let kind = |word: &str| if word.eq_ignore_ascii_case("secret") { "Secret" } else { "ConfigMap" };
+    let kind = |word: &str| match word.to_ascii_lowercase().as_str() {
+        "secret" => "Secret",
+        "serviceaccount" => "ServiceAccount",
+        "persistentvolumeclaim" => "PersistentVolumeClaim",
+        _ => "ConfigMap",
+    };
+    if let Some(found) = PRIORITY.as_ref()?.captures(message) {
+        return Some(format!("PriorityClass {}", found.get(1)?.as_str()));
+    }
     if let Some(found) = WHOLE.as_ref()?.captures(message) {
         return Some(format!("{} {}", kind(found.get(1)?.as_str()), found.get(2)?.as_str()));
     }
