@@ -18,6 +18,7 @@ use kubeguard_core::wait::live::Wait;
 use kubeguard_core::wait::object::Object;
 use kubeguard_core::wait::offline;
 use kubeguard_core::wait::policy::Policy;
+use kubeguard_core::wait::preflight;
 use kubeguard_core::wait::record::Target;
 use kubeguard_core::wait::recording::{Replay, Update};
 use kubeguard_core::wait::report::{Ended, WaitReport};
@@ -176,6 +177,9 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
     if args.wait.print_rbac {
         terminal.answer(&rbac::manifests(&targets, &policy));
         return Ok(ExitCode::Yes.code());
+    }
+    if !policy.once {
+        preflight(&cluster, &targets, &policy).await?;
     }
     live(args, policy, cluster, targets, writer.as_ref(), terminal).await
 }

@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, BodyStream};
 use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
+use serde_json::Value;
 
 use super::{Access, Environment};
 use crate::error::{Error, Failure, Result};
@@ -139,6 +140,27 @@ impl Cluster {
         .await
     }
 
+    /// Sends a question that the server answers and does not keep, as access reviews are.
+    ///
+    /// # Errors
+    /// A [`Failure`]; nothing is tried again.
+    pub(crate) async fn ask(&self, path: &str, question: &Value) -> std::result::Result<Value, Failure> {
+        self.counts.get.fetch_add(1, Ordering::Relaxed);
+        let request = Request::post(path)
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Body::from(question.to_string().into_bytes()))
+            .map_err(|error| Failure::Connection(error.to_string()))?;
+        let body = self
+            .within(async {
+                let (_, body) = self.answer(path, request).await?;
+                let body = body.collect().await;
+                body.map_err(|error| Failure::Connection(crate::error::innermost(&error)))
+            })
+            .await?;
+        serde_json::from_slice(&body.to_bytes()).map_err(|error| Failure::Answer(error.to_string()))
+    }
+
     /// Opens a stream of lines; the time limit counts until its head has come.
     ///
     /// # Errors
@@ -181,6 +203,10 @@ impl Cluster {
             .header(ACCEPT, accept)
             .body(Body::empty())
             .map_err(|error| Failure::Connection(error.to_string()))?;
+        self.answer(path, request).await
+    }
+
+    async fn answer(&self, path: &str, request: Request<Body>) -> std::result::Result<(HeaderMap, Body), Failure> {
         let (parts, body) = self.client.send(request).await?.into_parts();
         tracing::debug!(path, status = parts.status.as_u16(), "answered");
         if parts.status.is_success() {

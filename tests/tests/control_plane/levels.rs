@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kubeguard_testkit::{Behaviour, ControlPlane};
 use serde_json::json;
 
-use crate::plugin::{deployment, wait_deploy};
+use crate::plugin::{deployment, wait_deploy, wait_deploy_as};
 
 const LINGER: u64 = 20;
 
@@ -70,4 +70,21 @@ fn stable_ends_after_a_quiet_time() {
     let ran = wait_deploy(&args);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.report()["elapsedSeconds"].as_f64().is_some_and(|elapsed| elapsed >= 3.0), "{ran:?}");
+}
+
+#[test]
+fn a_level_that_the_callers_rights_cannot_answer_is_refused_before_it_waits() {
+    let plane = ControlPlane::shared();
+    let namespace = plane.namespace("rights");
+    plane.apply(&deployment(&namespace, "web", 1, "registry.example.org/web:1", &Behaviour::Ready(0)));
+    let rules =
+        ["get,list,watch deployments.apps", "list,watch replicasets.apps", "list,watch pods", "list,watch services"];
+    let user = plane.user("blind", &namespace, &rules);
+    let ran = wait_deploy_as(&user, &["deploy/web", "-n", &namespace, "--until", "serving", "--timeout", "60s"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let missing = format!("cannot list or watch endpointslices in namespace {namespace}: --until serving");
+    assert!(ran.stderr.contains(&missing), "{}", ran.stderr);
+    let ran = wait_deploy_as(&user, &["deploy/web", "-n", &namespace, "--until", "gone", "--timeout", "60s", "-v"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("cannot list or watch events"), "{}", ran.stderr);
 }
