@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-const CASES: u32 = 2000;
+const CASES: u32 = 10_000;
 
 /// Judges an object as a file.
 fn judge(value: &Value) -> ItemReport {

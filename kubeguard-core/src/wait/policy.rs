@@ -183,8 +183,7 @@ pub struct Policy {
     pub pod_mode: PodMode,
     /// What the first failure does to the rest.
     pub on_failure: OnFailure,
-    /// The whole wait; `None` waits for ever.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The whole wait; `None` waits for ever, and is written as such: a recording that left it out would end sooner.
     pub timeout: Option<SignedDuration>,
     /// No progress of any open item for this long ends the wait.
     #[serde(skip_serializing_if = "Option::is_none")]
