@@ -33,6 +33,8 @@ pub enum Fault {
     Closed,
     /// The body is no JSON.
     Garbage,
+    /// The connection is closed before an answer.
+    Reset,
 }
 
 /// A request as the server saw it.
@@ -262,7 +264,8 @@ async fn serve(listener: std::net::TcpListener, shared: Arc<Mutex<Shared>>, chan
         tokio::spawn(async move {
             let service = hyper::service::service_fn(move |request| {
                 let (shared, changes) = (shared.clone(), changes.clone());
-                async move { Ok::<_, Infallible>(answer(&request, &shared, &changes).await) }
+                // An error here closes the connection without an answer.
+                async move { answer(&request, &shared, &changes).await.ok_or_else(|| std::io::Error::other("reset")) }
             });
             drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
         });
@@ -273,7 +276,7 @@ async fn answer(
     request: &Request<Incoming>,
     shared: &Arc<Mutex<Shared>>,
     changes: &broadcast::Sender<Change>,
-) -> Response<Body> {
+) -> Option<Response<Body>> {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
     // Subscribed before the state is read: no change can fall between list and watch.
@@ -299,6 +302,7 @@ async fn answer(
         tokio::time::sleep(*time).await;
     }
     let mut response = match fault {
+        Some(Fault::Reset) => return None,
         Some(Fault::Status(code, reason)) => status(code, reason, &format!("{verb} {path} is refused")),
         Some(Fault::Limited(seconds)) => {
             let mut response = status(429, "TooManyRequests", "too many requests");
@@ -315,7 +319,7 @@ async fn answer(
     if let Some(date) = date.and_then(|date| date.parse().ok()) {
         response.headers_mut().insert("date", date);
     }
-    response
+    Some(response)
 }
 
 /// The collections end in a plural; anything behind it is a name.

@@ -72,7 +72,6 @@ impl Watch {
         let mut version = match self.list().await {
             Ok(version) => version?,
             Err(failure) if failure.is_refusal() => return self.refused("list", &failure).await,
-            Err(failure) if failure.code() == Some(410) => return Some(()),
             Err(failure) => return self.failed(failure).await,
         };
         loop {
@@ -80,6 +79,8 @@ impl Watch {
                 Ended::Resume(at) => version = at,
                 Ended::Gone => {
                     self.tell(self.error(Some(410), "the server has forgotten this version")).await?;
+                    // A server that forgets every version at once must not be asked without end.
+                    tokio::time::sleep(FIRST_PAUSE).await;
                     return Some(());
                 }
                 Ended::Failed(failure) => return self.failed(failure).await,
