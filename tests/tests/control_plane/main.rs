@@ -1,6 +1,7 @@
 //! The plugin and the library against a real control plane: one for this binary, a namespace per test.
 
 mod behaviours;
+mod causes;
 mod custom_resources;
 mod endurance;
 mod levels;
