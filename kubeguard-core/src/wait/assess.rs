@@ -133,6 +133,12 @@ pub(super) fn assess(
         }
     }
     known.see(object);
+    if let Some(annotation) = not_waited_for(object) {
+        let mut outcome = Outcome::default();
+        outcome.note("NotWaitedFor", format!("annotation {annotation} asks not to wait for it"));
+        outcome.done("WD-K9", format!("not waited for: {annotation}"));
+        return found(outcome, Some(Evidence::None));
+    }
     let mut cx = Context {
         view,
         policy,
@@ -156,6 +162,16 @@ pub(super) fn assess(
     }
     demand(object, evidence, policy, &mut outcome);
     found(outcome, evidence)
+}
+
+/// Returns the annotation by which an object's author asks that nobody waits for it: our own, kapp's (any value), and
+/// that by which Argo CD leaves an object out of an application's health.
+fn not_waited_for(object: &Object) -> Option<&'static str> {
+    let annotations = &object.meta().annotations;
+    let any = ["kubeguard.dev/disable-wait", "kapp.k14s.io/disable-wait"];
+    let ignored = "argocd.argoproj.io/ignore-healthcheck";
+    let named = any.into_iter().find(|name| annotations.contains_key(*name));
+    named.or_else(|| (object.meta().annotation(ignored) == "true").then_some(ignored))
 }
 
 impl Known {
@@ -343,7 +359,25 @@ fn custom_resource(object: &Object, value: &Value, known: &Known, cx: &mut Conte
         }
     };
     outcome.notes.extend(notes);
+    if rules.children().is_some() && outcome.complete.is_none() {
+        cx.suspect_pods(descendants(object, cx).into_iter(), &mut outcome);
+    }
     (outcome, evidence)
+}
+
+/// Returns the pods that an object controls, itself or through a workload of its own.
+fn descendants<'a>(object: &Object, cx: &Context<'a>) -> Vec<&'a Pod> {
+    let uid = &object.meta().uid;
+    let mut pods: Vec<&Pod> = cx.view.pods(uid).collect();
+    for kind in ["StatefulSet", "Deployment", "ReplicaSet", "DaemonSet", "Job"] {
+        for child in cx.view.controlled(uid, kind) {
+            pods.extend(cx.view.pods(&child.meta().uid));
+            for set in cx.view.controlled(&child.meta().uid, "ReplicaSet") {
+                pods.extend(cx.view.pods(&set.meta().uid));
+            }
+        }
+    }
+    pods
 }
 
 fn subject<'a>(

@@ -8,6 +8,7 @@ use super::reason::Reason;
 use super::record::Target;
 use super::state::State;
 use super::verdict::{Suspect, Verdict};
+use crate::gather::discovery::Discovery;
 use crate::gather::pages::Selection;
 use crate::gather::resource::Resource;
 use crate::kinds::{
@@ -64,7 +65,17 @@ impl State {
                 && matches!(item.judgement.verdict, Verdict::Complete | Verdict::Missing | Verdict::Superseded);
             let Some(object) = self.view().get(key).filter(|_| !done || has_suspects) else { return };
             let place = self.place(key);
-            for resource in children(&object.body) {
+            let mut kinds = children(&object.body);
+            if let Body::Custom(..) = object.body {
+                let version = object.api_version.rsplit('/').next().unwrap_or_default();
+                let rules = self.policy().rules.of(&key.group, version, &key.kind);
+                if let Some(between) = rules.children() {
+                    let known = Discovery::well_known();
+                    kinds.extend(between.iter().filter_map(|(group, kind)| known.of_kind(group, "v1", kind).cloned()));
+                    kinds.push(Resource::of::<Pod>());
+                }
+            }
+            for resource in kinds {
                 let place = place.as_deref().filter(|_| resource.namespaced);
                 let narrow = resource.kind != "ReplicaSet" && self.is_alone(key);
                 let labels = if narrow { selector(&object.body) } else { String::new() };
@@ -220,6 +231,13 @@ pub fn needs(targets: &[Target], policy: &Policy) -> Vec<Need> {
                 needs.insert(definition);
             }
         }
+        let between = policy.rules.of(group, &target.resource.version, kind).children().map(|between| {
+            let known = Discovery::well_known();
+            between.iter().filter_map(|(group, kind)| known.of_kind(group, "v1", kind).cloned()).collect::<Vec<_>>()
+        });
+        for child in between.iter().flatten() {
+            needs.insert(need(&child.group, &child.plural, watch, "early failures", true));
+        }
         let routed = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Service"];
         if policy.until >= Level::Serving && routed.contains(&kind.as_str()) {
             for (group, resource) in [("", "services"), ("discovery.k8s.io", "endpointslices")] {
@@ -229,7 +247,7 @@ pub fn needs(targets: &[Target], policy: &Policy) -> Vec<Need> {
             }
         }
         let has_pods = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "PersistentVolumeClaim"];
-        if has_pods.contains(&kind.as_str()) {
+        if has_pods.contains(&kind.as_str()) || between.is_some() {
             needs.insert(need("", "pods", watch, "early failures", true));
             needs.insert(need("", "pods/log", &["get"], "log lines", true));
             needs.insert(need("", "nodes", watch, "broken nodes, pods that fit nowhere", false));

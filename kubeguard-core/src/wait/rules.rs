@@ -64,6 +64,7 @@ pub struct Rule {
     otherwise: Option<Answer>,
     #[serde(default)]
     ignore: Vec<Ignore>,
+    children: Option<Children>,
     #[serde(default)]
     holds: BTreeMap<String, Seconds>,
     #[serde(default)]
@@ -246,6 +247,29 @@ enum Ignore {
     Nested,
     /// Words of the status.
     Words,
+}
+
+/// Whose signs of failure count too, by owner reference.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum Children {
+    /// Only `pods`: those that the object controls itself.
+    Pods(PodsWord),
+    /// Workloads that the object controls, with their pods.
+    Kinds(Vec<ChildKind>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PodsWord {
+    Pods,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChildKind {
+    group: String,
+    kind: String,
 }
 
 /// A duration in a file.

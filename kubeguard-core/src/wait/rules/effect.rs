@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::evaluate::{Datum, Scope};
 use super::expression::Expression;
 use super::pattern::glob;
-use super::{Answer, Ignore, ReasonClass, Role, Rule, WordRule};
+use super::{Answer, Children, Ignore, ReasonClass, Role, Rule, WordRule};
 use crate::kinds::ObjectMeta;
 use crate::wait::custom::conditions::{Currency, Entry};
 use crate::wait::policy::Hold;
@@ -238,6 +238,15 @@ impl Effect {
     /// Returns the hold of a reason, in every profile.
     pub(in crate::wait) fn hold(&self, word: &str) -> Option<[Hold; 3]> {
         self.specific_first().find_map(|rule| rule.holds.get(word)).map(|seconds| [Hold::Seconds(seconds.0); 3])
+    }
+
+    /// Returns the kinds between the object and its pods; `None` where its pods do not count.
+    pub(in crate::wait) fn children(&self) -> Option<Vec<(&str, &str)>> {
+        let children = self.specific_first().find_map(|rule| rule.children.as_ref())?;
+        Some(match children {
+            Children::Pods(_) => Vec::new(),
+            Children::Kinds(kinds) => kinds.iter().map(|kind| (kind.group.as_str(), kind.kind.as_str())).collect(),
+        })
     }
 
     /// Returns whether a user has said that this kind's generations mean nothing.
