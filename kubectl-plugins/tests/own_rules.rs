@@ -107,3 +107,13 @@ fn the_built_in_rules_are_listed() {
     assert!(ids.contains(&"crossplane") && ids.contains(&"cnpg"), "{ids:?}");
     assert!(String::from_utf8_lossy(&run.run(&["rules"]).stdout).starts_with("RULE "));
 }
+
+#[test]
+fn expressions_that_would_judge_nothing_are_refused() {
+    let run = Run::new();
+    run.file("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: team}\n");
+    let output = run.run(&["-f", "web.yaml", "--offline", "--done-when", "status.replicas > 0"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said.contains("judge custom resources, and none is named"), "{said}");
+}
