@@ -11,7 +11,7 @@ use crate::duration::parse_limit;
 use crate::terminal::Colour;
 
 /// Which cluster, and who is asking.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Access")]
 pub(crate) struct AccessArgs {
     /// Path to the kubeconfig file to use

@@ -68,6 +68,11 @@ impl Terminal {
         Self { colour_out: wanted(out), colour_err: wanted(err), quiet, live }
     }
 
+    /// Writes answers and nothing else.
+    pub(crate) const fn plain() -> Self {
+        Self { colour_out: false, colour_err: false, quiet: true, live: false }
+    }
+
     /// Returns whether answers have colour.
     pub(crate) fn colour(self) -> bool {
         self.colour_out

@@ -1,6 +1,7 @@
 //! `kubectl wait-deploy`: has it rolled out, and how do we know?
 
 mod args;
+mod complete;
 mod input;
 mod rbac;
 mod reasons;
@@ -24,6 +25,7 @@ use kubeguard_core::wait::recording::{Replay, Update};
 use kubeguard_core::wait::report::{Ended, WaitReport};
 
 use self::args::WaitArgs;
+pub use self::complete::complete;
 use crate::cli::{AccessArgs, ChatterArgs, ScopeArgs};
 use crate::duration;
 use crate::exit::ExitCode;
@@ -84,6 +86,11 @@ enum Command {
         /// Write JSON instead of a table
         #[arg(short, long, value_parser = ["table", "json"], default_value = "table", value_name = "FORMAT")]
         output: String,
+    },
+    /// Print the completion script of a shell, for this command under its own name
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
     },
     /// List the rules for custom resources, or run a file with rules over objects
     Rules(RulesArgs),
@@ -153,6 +160,12 @@ pub fn run() -> std::process::ExitCode {
 async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
     if let Some(Command::Reasons { output }) = &args.command {
         terminal.answer(&if output == "json" { reasons::json() } else { reasons::table() });
+        return Ok(ExitCode::Yes.code());
+    }
+    if let Some(Command::Completion { shell }) = &args.command {
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut command(), BINARY, &mut script);
+        terminal.answer(&String::from_utf8_lossy(&script));
         return Ok(ExitCode::Yes.code());
     }
     if let Some(Command::Rules(args)) = &args.command {

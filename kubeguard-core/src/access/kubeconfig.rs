@@ -60,6 +60,15 @@ impl Access {
         Ok(merged)
     }
 
+    /// Returns the names of the contexts there are, in the order of the files.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when a file cannot be read.
+    pub fn contexts(&self, environment: &Environment) -> Result<Vec<String>> {
+        let files = self.files(environment)?.unwrap_or_default();
+        Ok(files.contexts.into_iter().map(|context| context.name).collect())
+    }
+
     async fn select(&self, mut files: Kubeconfig) -> Result<Config> {
         let contexts: Vec<&str> = files.contexts.iter().map(|context| context.name.as_str()).collect();
         let clusters: Vec<&str> = files.clusters.iter().map(|cluster| cluster.name.as_str()).collect();

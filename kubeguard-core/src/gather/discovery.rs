@@ -124,6 +124,14 @@ impl Discovery {
         Some(&best.resource)
     }
 
+    /// Returns what people call the kinds: plurals, with their group where it is not a built-in one.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        self.kinds.iter().map(|named| match &named.resource {
+            resource if resource.group.contains('.') => format!("{}.{}", resource.plural, resource.group),
+            resource => resource.plural.clone(),
+        })
+    }
+
     /// Returns the kind of a manifest; the version need not be the one asked for when the server serves another.
     #[must_use]
     pub fn of_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Resource> {

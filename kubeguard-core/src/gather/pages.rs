@@ -225,6 +225,20 @@ where
     Ok(folded)
 }
 
+/// Returns the names of the first objects of a kind, at most a page, for those who type.
+///
+/// # Errors
+/// [`crate::error::Error::Api`] when they cannot be listed.
+pub async fn names(cluster: &Cluster, resource: &Resource, namespace: Option<&str>) -> Result<Vec<String>> {
+    const NAMES_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;q=0.5";
+    let selection = Selection::all(resource.clone(), namespace);
+    let answer = cluster.fetch(Call::List, &selection.path(&[("limit", &PAGE.to_string())]), NAMES_ONLY).await;
+    let answer = answer.map_err(|failure| cluster.failed(selection.doing("list"), failure))?;
+    let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let items = list["items"].as_array().into_iter().flatten();
+    Ok(items.filter_map(|item| item["metadata"]["name"].as_str()).map(ToOwned::to_owned).collect())
+}
+
 /// Transfers every page of a kind and decodes none of its items; returns their number.
 ///
 /// The measure of [`fold`]: what no way of reading can be faster than.
