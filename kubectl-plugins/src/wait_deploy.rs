@@ -14,7 +14,7 @@ use std::time::Instant;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::access::{Cluster, Environment};
-use kubeguard_core::error::{Error, Result};
+use kubeguard_core::error::{Error, Failure, Result};
 use kubeguard_core::wait::live::Wait;
 use kubeguard_core::wait::object::Object;
 use kubeguard_core::wait::offline;
@@ -188,16 +188,34 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
         return Ok(finish(&report, writer.as_ref(), terminal));
     }
     let cluster = args.access.access(BINARY).connect(&Environment::of_process()).await?;
-    let targets = named.targets(&cluster, &args.scope, &args.wait).await?;
+    let targets = within(policy.timeout, &cluster, named.targets(&cluster, &args.scope, &args.wait)).await?;
     args.wait.check_expressions(&targets)?;
     if args.wait.print_rbac {
         terminal.answer(&rbac::manifests(&targets, &policy));
         return Ok(ExitCode::Yes.code());
     }
     if !policy.once {
-        preflight(&cluster, &targets, &policy).await?;
+        within(policy.timeout, &cluster, preflight(&cluster, &targets, &policy)).await?;
     }
     live(args, policy, cluster, targets, writer.as_ref(), terminal).await
+}
+
+/// Gives up on a server that says nothing for as long as the whole wait may take.
+async fn within<T>(
+    timeout: Option<SignedDuration>,
+    cluster: &Cluster,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let Some(limit) = timeout.and_then(|timeout| std::time::Duration::try_from(timeout).ok()) else {
+        return work.await;
+    };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+        Err(Error::Api {
+            doing: "ask the server what it serves".to_owned(),
+            failure: Failure::TimedOut(limit),
+            server: cluster.server().to_owned(),
+        })
+    })
 }
 
 /// Judges files as they stand.

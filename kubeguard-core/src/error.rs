@@ -144,6 +144,12 @@ impl Failure {
         }
     }
 
+    /// Returns whether the same question can never get another answer: the server does not accept it as it is.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self.code(), Some(400 | 405 | 406 | 413 | 414 | 415 | 422))
+    }
+
     /// Returns whether no repetition can help: not logged in, or not allowed.
     #[must_use]
     pub fn is_refusal(&self) -> bool {

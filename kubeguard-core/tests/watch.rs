@@ -9,12 +9,12 @@ use kubeguard_core::error::{Error, Failure};
 use kubeguard_core::gather::pages::fold;
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::kinds::{CustomResourceDefinition, Deployment, Pod};
-use kubeguard_core::wait::live::Wait;
 use kubeguard_core::wait::policy::Policy;
 use kubeguard_core::wait::record::Target;
 use kubeguard_core::wait::recording::Replay;
 use kubeguard_core::wait::report::{Ended, WaitReport};
 use kubeguard_core::wait::verdict::Verdict;
+use kubeguard_core::wait::{self, live::Wait};
 use kubeguard_testkit::{FakeCluster, Fault};
 use serde_json::{Value, json};
 
@@ -475,4 +475,57 @@ async fn a_caller_that_drops_its_questions_still_learns_that_a_kind_is_served() 
     });
     fake.put("/apis/acme.example/v1/namespaces/team/widgets", widget);
     assert_eq!(impatiently(&mut wait).await.verdict, Verdict::Complete);
+}
+
+fn short(seconds: i64) -> Policy {
+    Policy { timeout: Some(SignedDuration::from_secs(seconds)), ..Policy::default() }
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_read_to_its_end_is_no_yes() {
+    let fake = FakeCluster::start();
+    put(&fake, "api", 1);
+    put(&fake, "web", 0);
+    fake.page_size(1);
+    fake.fail("list", "continue=", Fault::Slow(Duration::from_secs(3)), None);
+    let target = Target::selected(Resource::of::<Deployment>(), Some("team"), String::new());
+    let report = wait::wait(cluster(&fake).await, vec![target], short(1), Timestamp::now).await.unwrap();
+    assert_eq!((report.ended, report.exit_code, report.verdict), (Ended::TimedOut, 3, Verdict::Progressing));
+    assert_eq!(report.items[0].verdict, Verdict::Complete);
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_an_error_at_the_deadline() {
+    let fake = FakeCluster::start();
+    put(&fake, "web", 1);
+    fake.fail("list", "/deployments", Fault::Slow(Duration::from_mins(5)), None);
+    let ended = wait::wait(cluster(&fake).await, vec![target("web")], short(1), Timestamp::now);
+    let ended = tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
+    assert!(matches!(ended, Err(Error::Api { failure: Failure::TimedOut(_), .. })), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_can_never_be_read_is_no_answer_with_the_servers_words() {
+    for (fault, words) in [
+        (Fault::Status(400, "BadRequest"), "BadRequest"),
+        (Fault::Status(404, "NotFound"), "NotFound"),
+        (Fault::Status(500, "InternalError"), "InternalError"),
+    ] {
+        let fake = FakeCluster::start();
+        put(&fake, "web", 1);
+        fake.fail("list", "/deployments", fault, None);
+        let report = wait::wait(cluster(&fake).await, vec![target("web")], short(4), Timestamp::now).await.unwrap();
+        assert_eq!(report.exit_code, 2, "{report:?}");
+        assert!(report.skipped[0].reason.contains(words), "{report:?}");
+    }
+}
+
+#[test]
+fn a_recording_cut_before_anything_was_seen_is_no_yes() {
+    let text = include_str!("../../examples/recordings/a-good-rollout.ndjson");
+    let header = text.lines().next().unwrap().to_owned() + "\n";
+    let mut replay = Replay::open(header.as_bytes(), "cut", |_| ()).unwrap();
+    while replay.next_update().unwrap().is_some() {}
+    let report = replay.report(false);
+    assert_eq!((report.ended, report.exit_code, report.verdict), (Ended::Cut, 3, Verdict::Progressing));
 }

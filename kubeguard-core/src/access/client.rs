@@ -130,7 +130,16 @@ impl Cluster {
         }
     }
 
-    async fn fetch_once(&self, call: Call, path: &str, accept: &str) -> std::result::Result<Answer, Failure> {
+    /// Reads a path to its end, once.
+    ///
+    /// # Errors
+    /// A [`Failure`].
+    pub(crate) async fn fetch_once(
+        &self,
+        call: Call,
+        path: &str,
+        accept: &str,
+    ) -> std::result::Result<Answer, Failure> {
         self.within(async {
             let (headers, body) = self.send(call, path, accept).await?;
             let body = body.collect().await.map_err(|error| Failure::Connection(crate::error::innermost(&error)))?;

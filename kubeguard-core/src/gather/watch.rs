@@ -72,6 +72,11 @@ impl Watch {
         let mut version = match self.list().await {
             Ok(version) => version?,
             Err(failure) if failure.is_refusal() => return self.refused("list", &failure).await,
+            Err(failure) if failure.is_final() => {
+                self.tell(self.denied("list", &failure)).await?;
+                self.to.closed().await;
+                return None;
+            }
             Err(failure) => return self.failed(failure).await,
         };
         loop {

@@ -41,6 +41,7 @@ pub struct Wait<C> {
     watches: BTreeMap<Place, (Selection, Running)>,
     asking: BTreeMap<Resource, Running>,
     closing: Option<JoinHandle<Vec<Record>>>,
+    begun: Option<tokio::time::Instant>,
     to: Sender<Notice>,
     from: Receiver<Notice>,
     recorder: Option<Recorder>,
@@ -77,6 +78,7 @@ impl<C: Fn() -> Timestamp> Wait<C> {
             watches: BTreeMap::new(),
             asking: BTreeMap::new(),
             closing: None,
+            begun: None,
             to,
             from,
             recorder: None,
@@ -120,9 +122,11 @@ impl<C: Fn() -> Timestamp> Wait<C> {
             self.start_watches();
             self.start_asking();
             let wake = self.wake_in();
+            let silent_until = self.silent_until();
             let notice = tokio::select! {
                 biased;
                 notice = self.from.recv() => notice,
+                () = tokio::time::sleep_until(silent_until), if self.state.is_none() => return Err(self.silent()),
                 () = tokio::time::sleep(wake.unwrap_or(Duration::MAX)), if wake.is_some() => Some(Notice::Record(Record::Tick)),
             };
             let Some(notice) = notice else { continue };
@@ -292,6 +296,23 @@ impl<C: Fn() -> Timestamp> Wait<C> {
             let task = tokio::spawn(watch(self.cluster.clone(), selection.clone(), self.to.clone()));
             self.watches.insert(place, (selection, Running(task.abort_handle())));
         }
+    }
+
+    /// Returns until when a server may say nothing at all: before its first answer there is no other deadline.
+    fn silent_until(&mut self) -> tokio::time::Instant {
+        let now = tokio::time::Instant::now();
+        let begun = *self.begun.get_or_insert(now);
+        let timeout = self.header.policy.timeout.and_then(|timeout| Duration::try_from(timeout).ok());
+        timeout.and_then(|timeout| begun.checked_add(timeout)).unwrap_or(now + Duration::from_hours(24))
+    }
+
+    fn silent(&self) -> crate::error::Error {
+        let asked = self
+            .targets
+            .first()
+            .map(|target| Selection::all(target.resource.clone(), target.namespace.as_deref()).doing("list"));
+        let timeout = self.header.policy.timeout.and_then(|timeout| Duration::try_from(timeout).ok());
+        self.cluster.failed(asked.unwrap_or_default(), Failure::TimedOut(timeout.unwrap_or_default()))
     }
 
     fn wake_in(&self) -> Option<Duration> {

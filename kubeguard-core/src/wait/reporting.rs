@@ -27,23 +27,24 @@ impl State {
             self.items().iter().map(|(key, item)| self.item_report(key, item, explain)).collect();
         let required = items.iter().filter(|item| !item.optional);
         let mut codes: Vec<u8> = required.clone().map(|item| item.verdict.exit_code()).collect();
-        let too_few = self.targets().iter().any(|target| {
-            target.name.is_none()
-                && target.min_count > 0
-                && self.matched(target) < target.min_count
-                && !self.is_denied(target)
-        });
-        if too_few {
+        let is_open = self.is_open(ended);
+        if is_open {
             codes.push(Verdict::Progressing.exit_code());
         }
-        let skipped: Vec<_> = self.skipped().cloned().collect();
+        let mut skipped: Vec<_> = self.skipped().cloned().collect();
+        let mut nothing_read = items.is_empty();
+        if matches!(ended, Ended::TimedOut | Ended::Stalled) {
+            let unread = self.unread();
+            nothing_read |= !unread.is_empty() && unread.len() == self.targets().len();
+            skipped.extend(unread);
+        }
         if !skipped.is_empty() {
-            codes.push(if items.is_empty() { 2 } else { 6 });
+            codes.push(if nothing_read { 2 } else { 6 });
         }
         let worst = WORST.into_iter().find(|code| codes.contains(code)).unwrap_or(0);
         let verdict = required
             .map(|item| item.verdict)
-            .chain(too_few.then_some(Verdict::Progressing))
+            .chain(is_open.then_some(Verdict::Progressing))
             .min_by_key(|verdict| WORST.iter().position(|code| *code == verdict.exit_code()))
             .unwrap_or(if skipped.is_empty() { Verdict::Complete } else { Verdict::Unverifiable });
         let elapsed = self.start().map_or(0, |start| at.duration_since(start).as_millis());

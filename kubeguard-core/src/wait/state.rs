@@ -18,6 +18,9 @@ use crate::gather::pages::Selection;
 use crate::gather::resource::Resource;
 use crate::gather::selector::Selector;
 
+/// A kind that the server has not found so often in a row is not served, unless a definition may bring it.
+const NOT_SERVED: u32 = 3;
+
 /// The state of one wait.
 #[derive(Debug, Clone)]
 pub struct State {
@@ -35,6 +38,8 @@ pub struct State {
     timers: BTreeSet<(Timestamp, ObjectKey)>,
     skipped: BTreeMap<(String, String), Skipped>,
     logs: BTreeMap<(String, String, String), Log>,
+    /// What the server said last of a kind that it did not list, by group and kind, and how often it said "not found".
+    errors: BTreeMap<(String, String), (String, u32)>,
     ended: Option<(Ended, Timestamp)>,
     requests: Requests,
 }
@@ -79,6 +84,7 @@ impl State {
             timers: BTreeSet::new(),
             skipped: BTreeMap::new(),
             logs: BTreeMap::new(),
+            errors: BTreeMap::new(),
             ended: None,
             requests: Requests::default(),
         }
@@ -111,9 +117,16 @@ impl State {
                 self.view.mark_read(area);
                 touched.extend(self.concerned(resource));
             }
-            Record::Error(resource, status, _) => {
+            Record::Error(resource, status, message) => {
+                let known = self.errors.entry((resource.group.clone(), resource.kind.clone())).or_default();
+                message.clone_into(&mut known.0);
                 if *status == Some(404) {
+                    known.1 += 1;
+                    let stays = known.1 >= NOT_SERVED && !self.brings_definitions();
                     self.view.mark_served(&resource.group, &resource.kind, false);
+                    if stays {
+                        self.deny("list", resource, None, message, &mut touched);
+                    }
                     touched.extend(self.concerned(resource));
                 }
             }
@@ -274,11 +287,7 @@ impl State {
         for target in self.targets.iter().filter(|target| {
             target.resource == *resource && (namespace.is_none() || target.namespace.as_deref() == namespace)
         }) {
-            let object = match &target.name {
-                Some(name) => format!("{}/{name}", resource.kind.to_lowercase()),
-                None if target.labels.is_empty() => resource.plural.clone(),
-                None => format!("{} -l {}", resource.plural, target.labels),
-            };
+            let object = object_of(target);
             let namespace = target.namespace.clone().unwrap_or_default();
             let skipped = Skipped { object: object.clone(), namespace: namespace.clone(), reason: reason.clone() };
             self.skipped.insert((namespace.clone(), object), skipped);
@@ -287,6 +296,11 @@ impl State {
             }
         }
         touched.extend(self.concerned(resource));
+    }
+
+    /// Returns whether a definition is waited for, which may bring the kind of another target.
+    fn brings_definitions(&self) -> bool {
+        self.targets.iter().any(|target| target.resource.kind == "CustomResourceDefinition")
     }
 
     /// Takes the items whose timer is over.
@@ -371,6 +385,33 @@ impl State {
         settled && self.targets.iter().all(|target| self.is_satisfied(target))
     }
 
+    /// Returns whether the wait has ended, or would end now, before every answer was there: a selection that has not been
+    /// read to its end may hold more, and nothing at all is no answer.
+    pub(crate) fn is_open(&self, ended: Ended) -> bool {
+        if self.start.is_none() {
+            return self.targets.iter().any(|target| target.name.is_none() && self.matched(target) < target.min_count);
+        }
+        match ended {
+            Ended::TimedOut | Ended::Stalled | Ended::Cut => self.targets.is_empty() || !self.all_answered(),
+            _ => !self.targets.iter().all(|target| self.is_satisfied(target)),
+        }
+    }
+
+    /// Returns the targets that could never be read, with what the server said last.
+    pub(crate) fn unread(&self) -> Vec<Skipped> {
+        let of = |target: &Target| {
+            let resource = &target.resource;
+            let namespace = target.namespace.clone().unwrap_or_default();
+            let reading = self.view.reading(&resource.group, &resource.kind, &namespace, "list");
+            let area = (resource.group.clone(), resource.kind.clone());
+            let (message, _) = self.errors.get(&area).filter(|_| reading == Lookup::Unread)?;
+            let object = object_of(target);
+            let place = target.namespace.as_ref().map_or_else(String::new, |name| format!(" in namespace {name}"));
+            Some(Skipped { object, namespace, reason: format!("cannot list {}{place}: {message}", resource.plural) })
+        };
+        self.targets.iter().filter_map(of).collect()
+    }
+
     /// Returns whether a target's list has been read and a selection has found enough.
     fn is_satisfied(&self, target: &Target) -> bool {
         if target.name.is_some() {
@@ -382,12 +423,6 @@ impl State {
             Lookup::Unread => false,
             Lookup::Known(()) => self.matched(target) >= target.min_count,
         }
-    }
-
-    pub(crate) fn is_denied(&self, target: &Target) -> bool {
-        let Resource { group, kind, .. } = &target.resource;
-        let namespace = target.namespace.as_deref().unwrap_or_default();
-        matches!(self.view.reading(group, kind, namespace, "list"), Lookup::Denied(_))
     }
 
     pub(crate) fn matched(&self, target: &Target) -> usize {
@@ -544,6 +579,15 @@ impl Item {
         // A hold is over only after its last moment: one millisecond later, the precision of a recording.
         let past = self.judgement.fails_at.and_then(|at| at.checked_add(SignedDuration::from_millis(1)).ok());
         [settled, past, self.known.asks_again_at].into_iter().flatten().min()
+    }
+}
+
+/// Returns what a target asks for, as in `deployment/web` or `deployments -l app=web`.
+fn object_of(target: &Target) -> String {
+    match &target.name {
+        Some(name) => format!("{}/{name}", target.resource.kind.to_lowercase()),
+        None if target.labels.is_empty() => target.resource.plural.clone(),
+        None => format!("{} -l {}", target.resource.plural, target.labels),
     }
 }
 

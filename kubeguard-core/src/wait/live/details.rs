@@ -66,7 +66,7 @@ async fn log(cluster: &Cluster, suspect: &Suspect, container: &str) -> Record {
             "/api/v1/namespaces/{}/pods/{}/log?container={container}&tailLines={LOG_LINES}&previous={from_previous}",
             pod.namespace, pod.name
         );
-        let log = cluster.fetch(Call::Get, &path, "text/plain, */*");
+        let log = cluster.fetch_once(Call::Get, &path, "text/plain, */*");
         let answer = tokio::time::timeout(DETAIL, log).await.unwrap_or(Err(Failure::TimedOut(DETAIL)));
         match answer {
             Ok(answer) => {
