@@ -1,9 +1,13 @@
 //! Owns stdout and stderr: what is an answer, what is chatter, what has colour. Nothing else writes.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use console::measure_text_width;
+
+/// An answer could not be written, though somebody may be reading.
+static LOST: AtomicBool = AtomicBool::new(false);
 
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -88,11 +92,25 @@ impl Terminal {
         self.colour_err
     }
 
-    /// Writes an answer. Returns whether anybody still reads: a closed pipe is a quiet success.
-    #[expect(clippy::unused_self, reason = "only who has a terminal may write")]
+    /// Writes an answer. Returns whether anybody still reads: a closed pipe is a quiet success, and an answer that is
+    /// lost for another reason is an error.
     pub(crate) fn answer(self, text: &str) -> bool {
         let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => true,
+            Err(error) => {
+                if error.kind() != std::io::ErrorKind::BrokenPipe {
+                    self.complain(&format!("error: cannot write the answer\nbecause: {error}"));
+                    LOST.store(true, Ordering::Relaxed);
+                }
+                false
+            }
+        }
+    }
+
+    /// Returns whether an answer was lost.
+    pub(crate) fn has_lost_an_answer() -> bool {
+        LOST.load(Ordering::Relaxed)
     }
 
     /// Writes chatter: progress, hints, warnings. Silent with `-q`.

@@ -154,7 +154,7 @@ pub fn run() -> std::process::ExitCode {
     };
     // Connections that are still open must not hold the process.
     runtime.shutdown_background();
-    code.into()
+    if Terminal::has_lost_an_answer() { ExitCode::NoAnswer.into() } else { code.into() }
 }
 
 async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {

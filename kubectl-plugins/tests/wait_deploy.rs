@@ -410,9 +410,10 @@ fn the_short_help_lists_flags_exit_codes_and_examples() {
            kubectl wait-deploy <COMMAND>
 
     Commands:
-      reasons  List every reason with its class, hold times, remedy and explanation
-      rules    List the rules for custom resources, or run a file with rules over objects
-      help     Print this message or the help of the given subcommand(s)
+      reasons     List every reason with its class, hold times, remedy and explanation
+      completion  Print the completion script of a shell, for this command under its own name
+      rules       List the rules for custom resources, or run a file with rules over objects
+      help        Print this message or the help of the given subcommand(s)
 
     Arguments:
       [OBJECT]...  TYPE/NAME…, TYPE NAME…, or TYPE[,TYPE] with a selector
@@ -549,4 +550,65 @@ fn a_stream_for_machines_has_one_line_per_change() {
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.last().unwrap()["verdict"], "complete");
     assert!(lines.iter().all(|line| line["time"].is_string() && line["name"] == "web"), "{lines:?}");
+}
+
+#[test]
+fn files_that_kubectl_would_refuse_are_refused_in_words() {
+    let run = Run::new();
+    run.file("number.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 3}\n");
+    run.file("twice.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, name: b}\n");
+    run.file("web.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {app: web}}\n");
+    for (args, words) in [
+        (&["-f", "number.yaml", "--offline"][..], "number.yaml:1:1: metadata.name is 3, not text"),
+        (&["-f", "twice.yaml", "--offline"], "duplicate"),
+        (&["-f", "web.yaml", "--offline", "-l", "app=other"], "no object of the files has the labels app=other"),
+        (&["deploy/web", "-n", "bad name"], "cannot be a namespace"),
+    ] {
+        let output = run.run(args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
+        assert!(said.contains(words) && !said.contains("DuplicateKeyPolicy"), "{args:?}: {said}");
+    }
+    assert_eq!(run.run(&["-f", "web.yaml", "--offline", "-l", "app=web"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_list_as_the_api_writes_it_is_read_object_by_object() {
+    let run = Run::new();
+    let items = r#"[{"metadata":{"name":"a"},"status":{"phase":"Active"}},{"metadata":{"name":"b"},"status":{"phase":"Active"}}]"#;
+    run.file("list.json", &format!(r#"{{"apiVersion":"v1","kind":"NamespaceList","items":{items}}}"#));
+    run.file("empty.json", r#"{"apiVersion":"v1","kind":"List","items":null}"#);
+    let output = run.run(&["-f", "list.json", "--offline"]);
+    assert!(text(&output).contains("namespace/a") && text(&output).contains("2 complete"), "{}", text(&output));
+    assert_eq!(run.run(&["-f", "empty.json", "--offline"]).status.code(), Some(2));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_is_lost_is_an_error() {
+    let run = Run::new();
+    run.put("web", 1);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = run.command(&["deploy/web", "--once", "-q"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+}
+
+#[test]
+fn what_may_come_next_is_completed() {
+    let run = Run::new();
+    run.put("web", 1);
+    run.put("worker", 1);
+    let complete = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl_complete-wait_deploy"));
+        let kubeconfig = run.fake.kubeconfig(run.folder.path());
+        let output = command.args(words).env_clear().env("KUBECONFIG", kubeconfig).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(complete(&["--until", "s"]), "serving\nstable\n:4\n");
+    assert_eq!(complete(&["deploy/wo"]), "deploy/worker\n:4\n");
+    assert_eq!(complete(&["deploy", "w"]), "web\nworker\n:4\n");
+    assert_eq!(complete(&["--sett"]), "--settle\n:4\n");
+    assert_eq!(complete(&["-f", ""]), ":0\n");
+    run.fake.serve("apps", "v1", "Deployment", "deployments");
+    assert!(complete(&["-q", "dep"]).starts_with("deployments/\n"));
 }

@@ -171,6 +171,10 @@ impl Table {
     fn below(&self, item: &ItemReport) -> Vec<String> {
         let explain = item.explain.as_ref().filter(|_| self.explain);
         let mut lines = Lines { label: if explain.is_some() { LONG_LABEL } else { LABEL }, lines: Vec::new() };
+        let unread = item.notes.iter().filter(|note| !self.wide && !self.explain && note.word == "DetailUnavailable");
+        for note in unread.filter(|_| item.verdict != Verdict::Complete) {
+            lines.add("", &format!("detail unavailable: {}", note.message));
+        }
         for note in &item.warnings {
             lines.add("warning", &note.to_string());
         }

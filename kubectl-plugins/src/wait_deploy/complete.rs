@@ -26,6 +26,7 @@ const FILES: u8 = 0;
 type Candidates = (Vec<String>, u8);
 
 /// Prints what may come next.
+#[must_use]
 pub fn complete() -> std::process::ExitCode {
     let words: Vec<String> = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -120,11 +121,11 @@ async fn objects(command: &clap::Command, current: &str, before: &[String]) -> C
         }
         first => {
             let kinds = discovery(before).await;
-            let mut types: Vec<String> = kinds.names().map(|name| format!("{name}/")).collect();
+            let mut heads: Vec<String> = kinds.names().map(|name| format!("{name}/")).collect();
             if first.is_none() && "reasons".starts_with(current) | "rules".starts_with(current) {
-                types.extend(["reasons", "rules"].map(ToOwned::to_owned));
+                heads.extend(["reasons", "rules"].map(ToOwned::to_owned));
             }
-            (starting(types, current), NO_FILES | NO_BLANK)
+            (starting(heads, current), NO_FILES | NO_BLANK)
         }
     }
 }

@@ -41,8 +41,19 @@ impl Named {
         if !found.is_empty() && !objects.is_empty() {
             return Err(usage("objects and -f cannot be combined", format!("{NAME} --help shows examples")));
         }
-        if let Some(selector) = &scope.selector {
-            selector.parse::<Selector>().map_err(|error| usage(error.to_string(), ""))?;
+        if let Some(text) = &scope.selector {
+            let selector = text.parse::<Selector>().map_err(|error| usage(error.to_string(), ""))?;
+            let given = !found.is_empty();
+            found.retain(|manifest| {
+                Object::read(manifest.object.clone()).is_some_and(|object| selector.matches(&object.meta().labels))
+            });
+            if given && found.is_empty() {
+                return Err(usage(format!("no object of the files has the labels {text}"), ""));
+            }
+        }
+        let name = scope.namespace.as_deref().unwrap_or_default();
+        if !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-') || name.len() > 63 {
+            return Err(usage(format!("{name:?} cannot be a namespace"), "lower-case letters, digits and -"));
         }
         let typed = typed(objects, scope)?;
         if typed.is_empty() && found.is_empty() {
@@ -206,6 +217,7 @@ fn facts(object: &Object) -> Facts {
         manager: Some(write.manager).filter(|manager| !manager.is_empty()),
         revision: None,
         min_generation: None,
+        digests: object.provenance.digests.clone(),
     }
 }
 

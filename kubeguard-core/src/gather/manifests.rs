@@ -155,8 +155,22 @@ fn yaml(file: &str, line: usize, document: &str) -> Result<Option<Value>> {
             let column = place.map_or(1, |place| usize::try_from(place.column()).unwrap_or(1)).max(1);
             let problem = error.without_snippet().to_string();
             let problem = problem.lines().next().unwrap_or_default();
-            Err(broken(file, line + row - 1, column, problem, ""))
+            Err(broken(file, line + row - 1, column, &in_words(problem), ""))
         }
+    }
+}
+
+/// Says what a parser found without the parser's own names, and the place only once.
+fn in_words(problem: &str) -> String {
+    let end = problem.find(" at line ").unwrap_or(problem.len());
+    let said = problem.get(..end).unwrap_or(problem);
+    if said.starts_with("budget breached: Depth") {
+        "it is nested too deeply".to_owned()
+    } else if said.starts_with("budget breached") {
+        "it is too large, or its aliases make it so".to_owned()
+    } else {
+        let end = said.find("set DuplicateKeyPolicy").unwrap_or(said.len());
+        said.get(..end).unwrap_or(said).trim_end_matches([' ', ',', ';', ':', '(']).to_owned()
     }
 }
 
@@ -175,9 +189,27 @@ fn expand(file: &str, line: usize, value: Value, manifests: &mut Vec<Manifest>) 
             return Err(broken(file, line, 1, &format!("an object without {name}"), ""));
         }
     }
-    if kind.ends_with("List") && value.get("items").is_some_and(Value::is_array) {
-        let Some(Value::Array(items)) = value.get("items").cloned() else { return Ok(()) };
-        return items.into_iter().try_for_each(|item| expand(file, line, item, manifests));
+    if let Some(of) = kind.strip_suffix("List")
+        && let Some(items @ (Value::Array(_) | Value::Null)) = value.get("items")
+    {
+        let items = items.as_array().cloned().unwrap_or_default();
+        // A list as the API writes it leaves out what its own kind says.
+        let (of, api_version) = (of.to_owned(), api_version.to_owned());
+        return items.into_iter().try_for_each(|mut item| {
+            if let Some(map) = item.as_object_mut().filter(|_| !of.is_empty()) {
+                map.entry("apiVersion").or_insert_with(|| api_version.clone().into());
+                map.entry("kind").or_insert_with(|| of.clone().into());
+            }
+            expand(file, line, item, manifests)
+        });
+    }
+    for field in ["name", "namespace"] {
+        if let Some(found) =
+            value.pointer(&format!("/metadata/{field}")).filter(|found| !found.is_string() && !found.is_null())
+        {
+            let problem = format!("metadata.{field} is {found}, not text");
+            return Err(broken(file, line, 1, &problem, "put it in quotes"));
+        }
     }
     let line = u64::try_from(line).unwrap_or(1);
     manifests.push(Manifest { object: value, source: Source { file: file.to_owned(), line } });

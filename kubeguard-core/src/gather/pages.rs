@@ -139,7 +139,8 @@ struct JsonPage<'a> {
     #[serde(default)]
     metadata: protobuf::ListMeta,
     #[serde(borrow, default)]
-    items: Vec<&'a RawValue>,
+    /// Some servers write null for none.
+    items: Option<Vec<&'a RawValue>>,
 }
 
 /// Takes an answer apart into items without decoding them.
@@ -152,7 +153,8 @@ fn apart(answer: Answer) -> std::result::Result<Page, Failure> {
         return Ok(Page { items, resource_version: meta.resource_version, next: meta.r#continue, answer });
     }
     let page: JsonPage<'_> = serde_json::from_slice(&answer.body).map_err(|error| promised(&error))?;
-    let items = page.items.iter().map(|raw| Item::Json(answer.body.slice_ref(raw.get().as_bytes()))).collect();
+    let items =
+        page.items.iter().flatten().map(|raw| Item::Json(answer.body.slice_ref(raw.get().as_bytes()))).collect();
     let (resource_version, next) = (page.metadata.resource_version, page.metadata.r#continue);
     Ok(Page { items, resource_version, next, answer })
 }

@@ -111,11 +111,19 @@ pub struct ServiceReference {
     pub name: String,
 }
 
+/// The extension by which a schema keeps fields that it does not name.
+const OPEN: &str = "x-kubernetes-preserve-unknown-fields";
+
 /// Reads `{openAPIV3Schema: {properties: {status: …}}}` or what an earlier reading kept of it.
 fn status_schema<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
     let mut schema = Value::deserialize(deserializer)?;
     let Some(root) = schema.get_mut("openAPIV3Schema") else { return Ok(schema) };
-    Ok(root.pointer_mut("/properties/status").map_or(Value::Null, Value::take))
+    if let Some(status) = root.pointer_mut("/properties/status") {
+        return Ok(status.take());
+    }
+    // A schema that keeps whatever it is given says nothing of the status, not that there is none.
+    let open = root.get(OPEN) == Some(&Value::Bool(true));
+    Ok(if open { serde_json::json!({ OPEN: true }) } else { Value::Null })
 }
 
 impl CustomResourceDefinition {

@@ -160,6 +160,12 @@ pub(super) fn assess(
     if (policy.until > Level::Available || !policy.settle.is_zero()) && stands && outcome.complete.is_some() {
         levels::beyond(object, &cx, &mut outcome);
     }
+    // Typed kinds are read field by field: what could not be read may be what says no.
+    let unread = |path: &&String| path.starts_with("status.") || path.as_str() == "metadata.deletionTimestamp";
+    let typed = !matches!(object.body, Body::Custom(..));
+    if let Some(path) = object.provenance.malformed.iter().find(unread).filter(|_| typed) {
+        outcome.wait("WD-K0", Reason::Malformed, format!("{path} has the wrong shape"));
+    }
     demand(object, evidence, policy, &mut outcome);
     found(outcome, evidence)
 }

@@ -18,7 +18,7 @@ pub(super) fn judge(object: &Object, set: &DaemonSet, cx: &Context<'_>) -> Outco
         outcome.wait("WD-N1", Reason::NoObservedGeneration, "no status yet");
         return outcome;
     };
-    let Some(desired) = status.desired_number_scheduled else {
+    let Some(desired) = status.desired_number_scheduled.filter(|desired| *desired >= 0) else {
         outcome.wait("WD-N1", Reason::NoDesiredNumber, "the status does not say how many pods are desired");
         return outcome;
     };

@@ -76,6 +76,7 @@ pub(super) fn identity(
         facts.uid = Some(meta.uid.clone());
         facts.generation = meta.generation;
         known.digests.clear();
+        facts.digests.clear();
     }
     let floor = facts.generation.max(facts.min_generation).unwrap_or_default();
     if meta.generation.is_some() && generation < floor {
@@ -89,6 +90,9 @@ pub(super) fn identity(
             return Identity::Other(Verdict::Superseded, Statement::new("WD-S7", Reason::OtherRevision, message));
         }
         facts.revision = revision.parse().ok();
+    }
+    if known.digests.is_empty() {
+        known.digests.clone_from(&facts.digests);
     }
     if facts.generation.is_some_and(|mine| generation > mine) {
         match newer(object, facts, known, view) {

@@ -204,7 +204,10 @@ pub fn needs(targets: &[Target], policy: &Policy) -> Vec<Need> {
             required: false,
         };
         let mut own = need(group, plural, &["get", "list", "watch"], "the verdict", true);
-        own.names = target.name.iter().cloned().collect();
+        // Several objects of one kind share a watch of the whole namespace.
+        let same = |other: &&Target| other.resource == target.resource && other.namespace == target.namespace;
+        let alone = targets.iter().filter(same).count() == 1;
+        own.names = target.name.iter().filter(|_| alone).cloned().collect();
         own.required = true;
         needs.insert(own);
         let watch = &["list", "watch"];
@@ -218,7 +221,7 @@ pub fn needs(targets: &[Target], policy: &Policy) -> Vec<Need> {
             ("", "PersistentVolumeClaim") => {
                 needs.insert(need("storage.k8s.io", "storageclasses", watch, "binding modes", false));
             }
-            ("" | "apps" | "batch", _) => {}
+            ("" | "apps" | "batch" | "apiextensions.k8s.io", _) => {}
             _ => {
                 let mut definition = need(
                     "apiextensions.k8s.io",

@@ -102,6 +102,9 @@ pub struct Facts {
     /// A floor only: what is newer passes too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_generation: Option<i64>,
+    /// Digests of the spec that was written, by top-level key; tell what somebody else has changed since.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
 }
 
 /// The clock of one judgement; core reads no clock of its own.

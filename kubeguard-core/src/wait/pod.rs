@@ -49,7 +49,9 @@ pub(super) fn first_failure(status: &PodStatus) -> Option<String> {
 
 fn running(pod: &Pod, status: &PodStatus, cx: &Context<'_>, outcome: &mut Outcome) {
     let policy = pod.spec.as_ref().map_or("", |spec| spec.restart_policy.as_str());
-    let all_ended = !status.container_statuses.is_empty()
+    // A status that leaves out a container says nothing of it.
+    let wanted = pod.spec.as_ref().map_or(1, |spec| spec.containers.len()).max(1);
+    let all_ended = status.container_statuses.len() >= wanted
         && status.container_statuses.iter().all(|container| {
             let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
             ended.is_some_and(|ended| ended.exit_code == 0)

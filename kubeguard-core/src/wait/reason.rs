@@ -98,6 +98,7 @@ reasons! {
     NoObservedGeneration Progress [inf inf inf] => Progressing, "is the controller of {kind|this kind} running? its last status write was at {written|an unknown time}", "the status carries no observedGeneration although this kind always writes one";
     NoStatusYet Transient [15 30 120] => Unverifiable, "is the controller of {kind|this kind} running? it has never written a status", "the controller has not written any status";
     EmptyStatus Transient [15 30 120] => Unverifiable, "is the controller of {kind|this kind} running? its status says nothing", "the status is there and says nothing";
+    Malformed Progress [inf inf inf] => Progressing, "who wrote this status? --explain shows what was read", "a part of the status has the wrong shape and cannot be read";
     NoDesiredNumber Progress [inf inf inf] => Progressing, "is kube-controller-manager running?", "the DaemonSet's status does not yet say how many nodes should run a pod";
     PodNotObserved Progress [inf inf inf] => Progressing, "is the pod scheduled, and is the kubelet of its node running?", "the pod has no status yet";
     ConditionNotCurrent Progress [inf inf inf] => Progressing, "wait for the controller; {entry|the condition} is of generation {observed|an older one}", "a condition belongs to an older generation";

@@ -343,7 +343,7 @@ impl Replay {
             // A run that was killed leaves its last line without an end.
             torn = !line.ends_with('\n');
             if !torn {
-                lines.push(line.trim_end().to_owned());
+                lines.push(line.trim_start_matches('\u{feff}').trim_end().to_owned());
             }
         }
         let head: Value = lines
@@ -380,6 +380,9 @@ impl Replay {
     pub fn next_update(&mut self) -> Result<Option<Update>> {
         while let Some(text) = self.lines.get(self.next) {
             self.next += 1;
+            if text.is_empty() {
+                continue;
+            }
             let line: Line = serde_json::from_str(text).map_err(|error| self.broken(error.to_string()))?;
             let time = line.t;
             if line.r#type == "verdict" {

@@ -70,7 +70,8 @@ const DONE: &str = "ready available healthy succeeded succeed success successful
     provisioned applied bound reconciled compliant discoverable discovered advertised issued registered created exists \
     exist existing approved attached connected ok green joined loaded installed published enabled operational active \
     online up live stable idle served fulfilled passed pass resolved optimal normal";
-const NEGATION: &str = "not no non none never without un";
+const NEGATION: &str =
+    "not no non none never without un cannot isn aren wasn weren doesn didn don couldn won hasn haven";
 
 /// Returns whether `word` stands in a list of words.
 pub(super) fn among(word: &str, list: &str) -> bool {
@@ -200,6 +201,8 @@ mod tests {
             ("unknown", WordClass::Unknown),
             ("green", WordClass::Done),
             ("Setting", WordClass::Nothing),
+            ("isn't ready", WordClass::NotDone),
+            ("cannot be ready", WordClass::NotDone),
         ] {
             assert_eq!(class(text), expected, "{text}");
         }
