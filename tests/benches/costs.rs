@@ -30,6 +30,9 @@ fn main() {
     if is_wanted("many") {
         many(&plane);
     }
+    if is_wanted("scale") {
+        scale(&plane);
+    }
     if is_wanted("fold") {
         folding();
     }
@@ -163,6 +166,40 @@ fn latency(plane: &ControlPlane) {
         theirs.extend(ends[1]);
     }
     row("a rollout to our exit against kubectl rollout status", median(ours), median(theirs));
+}
+
+/// Requests, time, CPU and memory of a wait for more and more Deployments, beside kubectl for the same set.
+fn scale(plane: &ControlPlane) {
+    println!("\nobjects  tool       requests     wall      CPU  peak RSS");
+    for count in [1, 100, 1000, 5000] {
+        let namespace = plane.namespace("scale");
+        let objects: Vec<Value> = (0..count)
+            .map(|number| {
+                let mut object = deployment(&namespace, &format!("web-{number}"), &Behaviour::Ready(0));
+                // What is measured is the wait, not how many pods this machine carries.
+                object["spec"]["replicas"] = 0.into();
+                object
+            })
+            .collect();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+        plane.pipe(&["create", "-o", "name", "-f", "-"], &list);
+        let all = ["deploy", "-n", &namespace, "-l", "bench=many", "--timeout", "10m"];
+        let settled = plugin(plane, &all).args(["-q", "-o", "json"]).output().expect("the plugin runs");
+        let report: Value = serde_json::from_slice(&settled.stdout).expect("JSON");
+        assert_eq!(report["items"].as_array().map(Vec::len), Some(count), "{}", report["verdict"]);
+        let ours = measure(plugin(plane, &all).arg("-q"));
+        let requests = |kind: &str| report["requests"][kind].as_u64().unwrap_or(0);
+        let asked = requests("list") + requests("watch") + requests("get");
+        line(count, "kubeguard", &asked.to_string(), &ours);
+        let theirs =
+            measure(&mut kubectl(plane, &["rollout", "status", "deploy", "-n", &namespace, "-l", "bench=many"]));
+        line(count, "kubectl", &format!("{}", 1 + 2 * count), &theirs);
+    }
+}
+
+fn line(count: usize, tool: &str, requests: &str, used: &Used) {
+    let (wall, cpu) = (used.wall.as_secs_f64(), used.cpu.as_secs_f64());
+    println!("{count:>7}  {tool:<9} {requests:>9} {wall:>7.2}s {cpu:>7.2}s {:>6.0} MB", kib(used.peak));
 }
 
 /// A thousand Deployments in twenty namespaces under one selector.

@@ -9,7 +9,7 @@ use crate::wait::rules::{Effect, ReasonClass, Role};
 use crate::wait::verdict::Note;
 
 /// Lists whose entries carry conditions of their own, one entry per reporter.
-const REPORTERS: [&str; 4] = ["parents", "ancestors", "controllers", "ingress"];
+const REPORTERS: [&str; 5] = ["parents", "ancestors", "controllers", "ingress", "listeners"];
 const OBSERVED: &str = "observedGeneration";
 
 /// How a condition relates to the object's generation.
@@ -85,8 +85,9 @@ pub(in crate::wait) fn conditions<'a>(status: &'a Value, generation: Option<i64>
     }
     for list in REPORTERS {
         let Some(reporters) = status.get(list).and_then(Value::as_array) else { continue };
-        if list == "ingress" && reporters.iter().all(|reporter| reporter.get("conditions").is_none()) {
-            // Load balancers list addresses under this name, not reporters.
+        let silent = reporters.iter().all(|reporter| reporter.get("conditions").is_none());
+        if matches!(list, "ingress" | "listeners") && silent {
+            // Load balancers list addresses under this name, others ports, not reporters.
             continue;
         }
         let mut known = Vec::new();
