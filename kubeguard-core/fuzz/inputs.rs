@@ -10,21 +10,21 @@ use kubeguard_core::wait::rules::{Rules, Sources};
 use kubeguard_core::wait::{Object, offline};
 
 /// A recording.
-pub fn recording(bytes: &[u8]) {
+pub(crate) fn recording(bytes: &[u8]) {
     let Ok(mut replay) = Replay::open(bytes, "fuzz", |_| ()) else { return };
     while let Ok(Some(_)) = replay.next_update() {}
     let _ = replay.report(true);
 }
 
 /// A file with objects.
-pub fn objects(bytes: &[u8]) {
+pub(crate) fn objects(bytes: &[u8]) {
     let Ok(found) = manifests::parse("fuzz", bytes) else { return };
     let objects: Vec<Object> = found.into_iter().filter_map(|manifest| Object::read(manifest.object)).collect();
     let _ = offline::judge(objects, Policy::default(), Timestamp::UNIX_EPOCH);
 }
 
 /// A file with rules, and an object that they may match.
-pub fn rules(bytes: &[u8]) {
+pub(crate) fn rules(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let files = vec![("fuzz".to_owned(), text.to_owned())];
     let Ok(rules) = Rules::new(Sources { files, ..Sources::default() }) else { return };

@@ -193,7 +193,7 @@ fn scale(plane: &ControlPlane) {
         line(count, "kubeguard", &asked.to_string(), &ours);
         let theirs =
             measure(&mut kubectl(plane, &["rollout", "status", "deploy", "-n", &namespace, "-l", "bench=many"]));
-        line(count, "kubectl", &format!("{}", 1 + 2 * count), &theirs);
+        line(count, "kubectl", "", &theirs);
     }
 }
 
