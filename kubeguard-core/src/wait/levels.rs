@@ -22,7 +22,8 @@ struct Crowd<'a> {
     labels: Vec<(&'a str, &'a str)>,
 }
 
-/// Asks what the levels beyond `available` ask, of an object that has come as far as that.
+/// Asks what the levels beyond `available` ask, of an object that has come as far as that; a quiet time alone only notes
+/// what must not change meanwhile.
 pub(super) fn beyond(object: &Object, cx: &Context<'_>, outcome: &mut Outcome) {
     match &object.body {
         Body::Service(service) if cx.policy.until >= Level::Serving => routed(object, service, cx, outcome),
@@ -30,7 +31,9 @@ pub(super) fn beyond(object: &Object, cx: &Context<'_>, outcome: &mut Outcome) {
         _ => {}
     }
     let Some(crowd) = crowd(object, cx) else { return };
-    gone(object, &crowd, cx, outcome);
+    if cx.policy.until >= Level::Gone {
+        gone(object, &crowd, cx, outcome);
+    }
     if cx.policy.until >= Level::Serving {
         serving(object, &crowd, cx, outcome);
     }

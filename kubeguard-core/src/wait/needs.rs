@@ -234,7 +234,9 @@ pub fn needs(targets: &[Target], policy: &Policy) -> Vec<Need> {
                 needs.insert(definition);
             }
         }
-        let between = policy.rules.of(group, &target.resource.version, kind).children().map(|between| {
+        // Groups of custom resources have a dot.
+        let rules = group.contains('.').then(|| policy.rules.of(group, &target.resource.version, kind));
+        let between = rules.as_ref().and_then(|rules| rules.children()).map(|between| {
             let known = Discovery::well_known();
             between.iter().filter_map(|(group, kind)| known.of_kind(group, "v1", kind).cloned()).collect::<Vec<_>>()
         });

@@ -315,10 +315,11 @@ impl Default for Sources {
 }
 
 /// Rules that have been read and checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Rules {
     sources: Sources,
-    all: Arc<Vec<Rule>>,
+    /// `None` for the pack alone: it is read only once a custom resource is judged.
+    own: Option<Arc<Vec<Rule>>>,
     done_when: Arc<Vec<Expression>>,
     fail_when: Arc<Vec<Expression>>,
     /// By group, version and kind.
@@ -333,19 +334,8 @@ impl PartialEq for Rules {
 
 impl Eq for Rules {}
 
-static BUILT_IN: LazyLock<Vec<Rule>> = LazyLock::new(|| read("pack.yaml", PACK).unwrap_or_default());
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            sources: Sources::default(),
-            all: Arc::new(BUILT_IN.clone()),
-            done_when: Arc::default(),
-            fail_when: Arc::default(),
-            effects: Arc::default(),
-        }
-    }
-}
+/// The pack, read once; a test proves that it can be read.
+static BUILT_IN: LazyLock<Arc<Vec<Rule>>> = LazyLock::new(|| Arc::new(read("pack.yaml", PACK).unwrap_or_default()));
 
 impl Rules {
     /// Reads and checks rules.
@@ -353,7 +343,7 @@ impl Rules {
     /// # Errors
     /// [`Error::Rules`] with file and line, where a file or an expression is wrong, or an id is there twice.
     pub fn new(sources: Sources) -> Result<Self> {
-        let mut all: Vec<Rule> = if sources.pack { BUILT_IN.clone() } else { Vec::new() };
+        let mut all: Vec<Rule> = if sources.pack { BUILT_IN.to_vec() } else { Vec::new() };
         for (file, text) in &sources.files {
             for mut rule in read(file, text)? {
                 if all.iter().any(|known| known.id == rule.id && known.own) {
@@ -373,7 +363,7 @@ impl Rules {
         };
         let done_when = Arc::new(expressions("--done-when", &sources.done_when)?);
         let fail_when = Arc::new(expressions("--fail-when", &sources.fail_when)?);
-        Ok(Self { all: Arc::new(all), done_when, fail_when, sources, effects: Arc::default() })
+        Ok(Self { own: Some(Arc::new(all)), done_when, fail_when, sources, effects: Arc::default() })
     }
 
     /// Returns where they come from.
@@ -392,7 +382,7 @@ impl Rules {
     /// Returns every rule, the built-in ones first.
     #[must_use]
     pub fn all(&self) -> &[Rule] {
-        &self.all
+        self.own.as_ref().unwrap_or(&BUILT_IN)
     }
 
     /// Returns what is known of a kind.
@@ -404,7 +394,7 @@ impl Rules {
 
     fn effect(&self, group: &str, version: &str, kind: &str) -> Effect {
         let mut matching: Vec<(bool, usize, usize, &Rule)> = self
-            .all
+            .all()
             .iter()
             .enumerate()
             .filter_map(|(at, rule)| Some((rule.own, rule.specificity(group, version, kind)?, at, rule)))
