@@ -121,7 +121,7 @@ pub(crate) struct ScopeArgs {
     /// Field selector, as in metadata.name=web
     #[arg(long, value_name = "SELECTOR")]
     pub(crate) field_selector: Option<String>,
-    /// File or folder with objects, or - for standard input; repeatable
+    /// File, folder or address with objects, or - for standard input; repeatable
     #[arg(short, long, value_name = "FILE")]
     pub(crate) filename: Vec<String>,
     /// Read the folders of -f with their folders

@@ -427,7 +427,8 @@ fn the_short_help_lists_flags_exit_codes_and_examples() {
       -A, --all-namespaces             All namespaces
       -l, --selector <SELECTOR>        Label selector, as in app=web
           --field-selector <SELECTOR>  Field selector, as in metadata.name=web
-      -f, --filename <FILE>            File or folder with objects, or - for standard input; repeatable
+      -f, --filename <FILE>            File, folder or address with objects, or - for standard input;
+                                       repeatable
       -R, --recursive                  Read the folders of -f with their folders
       -k, --kustomize <DIR>            Folder with a kustomization, built by kubectl
 
@@ -611,4 +612,17 @@ fn what_may_come_next_is_completed() {
     assert_eq!(complete(&["-f", ""]), ":0\n");
     run.fake.serve("apps", "v1", "Deployment", "deployments");
     assert!(complete(&["-q", "dep"]).starts_with("deployments/\n"));
+}
+
+#[test]
+fn a_file_behind_an_address_is_read_without_credentials() {
+    let run = Run::new();
+    run.put("web", 1);
+    let address = format!("{}{DEPLOYMENTS}/web", run.fake.url());
+    let output = run.run(&["-f", &address, "--offline", "--token", "hunter2"]);
+    assert!(text(&output).contains("deployment/web") && output.status.code() == Some(0), "{}", text(&output));
+    assert!(run.fake.seen().iter().all(|seen| seen.authorization.is_empty()), "{:?}", run.fake.seen());
+    let output = run.run(&["-f", &format!("{}/nowhere.yaml", run.fake.url()), "--offline"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("Not Found") && said.contains("nowhere.yaml"), "{said}");
 }

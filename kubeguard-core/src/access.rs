@@ -3,6 +3,7 @@
 //! [`Access`] holds everything that names a cluster and a user; [`Access::connect`] turns it into a [`Cluster`].
 
 mod client;
+mod download;
 mod kubeconfig;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub use client::Cluster;
 pub(crate) use client::{Answer, Call};
+pub use download::download;
 
 /// Everything that names a cluster and who is asking: the flags of kubectl, with its semantics.
 ///

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use kubeguard_core::access::Cluster;
+use kubeguard_core::access::{Cluster, download};
 use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::discovery::Discovery;
 use kubeguard_core::gather::manifests::{self, Manifest};
@@ -264,13 +264,24 @@ fn read_file(file: &str, recursive: bool) -> Result<Vec<Manifest>> {
         return manifests::parse("-", &bytes);
     }
     if file.starts_with("http://") || file.starts_with("https://") {
-        return Err(usage(format!("{file} is an address"), format!("curl -fsSL {file} | {NAME} -f -")));
+        return manifests::parse(file, &behind(file)?);
     }
     let mut found = Vec::new();
     for path in manifests::files(Path::new(file), recursive)? {
         found.extend(manifests::read(&path)?);
     }
     Ok(found)
+}
+
+/// Reads the file behind an address; arguments are read before anything runs, so that this waits by itself.
+fn behind(address: &str) -> Result<Vec<u8>> {
+    let address = address.to_owned();
+    let read = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let io = |source| Error::Io { doing: "read", file: address.clone(), source };
+        runtime.map_err(io)?.block_on(download(&address))
+    });
+    read.join().unwrap_or_else(|_| Err(usage("the file behind the address could not be read", "")))
 }
 
 /// Lets kubectl build a kustomization, so that it is the one that was applied.
