@@ -529,3 +529,16 @@ fn a_recording_cut_before_anything_was_seen_is_no_yes() {
     let report = replay.report(false);
     assert_eq!((report.ended, report.exit_code, report.verdict), (Ended::Cut, 3, Verdict::Progressing));
 }
+
+#[tokio::test]
+async fn several_names_are_read_one_by_one_where_their_list_is_refused() {
+    let fake = FakeCluster::start();
+    put(&fake, "api", 1);
+    put(&fake, "web", 1);
+    fake.fail("list", "/deployments", Fault::Status(403, "Forbidden"), None);
+    fake.fail("get", "/deployments/web", Fault::Status(403, "Forbidden"), None);
+    let mut wait = waiting(&fake, vec![target("api"), target("web")]).await;
+    let report = finish(&mut wait).await;
+    assert_eq!((report.items.len(), report.items[0].verdict), (1, Verdict::Complete), "{report:?}");
+    assert_eq!((report.skipped[0].object.as_str(), report.exit_code), ("deployment/web", 6), "{report:?}");
+}

@@ -27,6 +27,8 @@ pub struct Selection {
     pub namespace: Option<String>,
     /// One object by name.
     pub name: Option<String>,
+    /// Names that are wanted of a whole list: what is looked at one by one where the list is refused.
+    pub names: Vec<String>,
     /// Label selector; empty for all.
     pub labels: String,
     /// Field selector; empty for all.
@@ -38,7 +40,7 @@ impl Selection {
     #[must_use]
     pub fn all(resource: Resource, namespace: Option<&str>) -> Self {
         let namespace = namespace.map(ToOwned::to_owned);
-        Self { resource, namespace, name: None, labels: String::new(), fields: String::new() }
+        Self { resource, namespace, name: None, names: Vec::new(), labels: String::new(), fields: String::new() }
     }
 
     /// Returns whether it narrows nothing.

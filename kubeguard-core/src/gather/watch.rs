@@ -280,10 +280,11 @@ impl Watch {
         Record::Error(self.selection.resource.clone(), code, message.to_owned())
     }
 
-    /// Listing is refused. A named object is looked at by name; anything else cannot be read.
+    /// Listing is refused. Named objects are looked at by name; anything else cannot be read.
     async fn refused(&mut self, verb: &str, failure: &Failure) -> Option<()> {
-        if self.selection.name.is_some() {
-            return self.look_by_name().await;
+        let names = self.selection.name.iter().chain(&self.selection.names).cloned().collect::<Vec<_>>();
+        if !names.is_empty() {
+            return self.look_by_name(names).await;
         }
         self.tell(self.denied(verb, failure)).await?;
         self.to.closed().await;
@@ -295,6 +296,7 @@ impl Watch {
             verb: verb.to_owned(),
             resource: self.selection.resource.clone(),
             namespace: self.selection.namespace.clone(),
+            name: None,
             message: failure.to_string(),
         }
     }
@@ -314,8 +316,26 @@ impl Watch {
         }
     }
 
-    async fn look_by_name(&mut self) -> Option<()> {
-        let Some(name) = self.selection.name.clone() else { return Some(()) };
+    /// Looks at objects one by one, again and again; a name that may not be read is told and left out.
+    async fn look_by_name(&mut self, mut names: Vec<String>) -> Option<()> {
+        loop {
+            let mut left = Vec::new();
+            for name in names {
+                if self.look_at(&name).await? {
+                    left.push(name);
+                }
+            }
+            names = left;
+            self.relisted().await?;
+            tokio::select! {
+                () = tokio::time::sleep(POLL), if !names.is_empty() => {}
+                () = self.to.closed() => return None,
+            }
+        }
+    }
+
+    /// Looks at one object until the server has answered; returns whether it may be read.
+    async fn look_at(&mut self, name: &str) -> Option<bool> {
         let path = format!("{}/{name}", self.selection.resource.path(self.selection.namespace.as_deref()));
         loop {
             match self.cluster.fetch(Call::Get, &path, "application/json").await {
@@ -323,32 +343,32 @@ impl Watch {
                     if let Some(date) = answer.date {
                         self.to.send(Notice::Contact(date)).await.ok()?;
                     }
-                    let Some(object) = self.decode(Item::Json(answer.body)) else { continue };
+                    let Some(object) = self.decode(Item::Json(answer.body)) else { return Some(true) };
                     let mark = (object.meta().uid.clone(), object.meta().resource_version.clone());
                     let before = self.cache.insert(object.key.clone(), mark.clone());
                     if before.as_ref() != Some(&mark) {
                         let op = if before.is_some() { Op::Modified } else { Op::Listed };
                         self.tell(Record::Event(op, Box::new(object))).await?;
                     }
-                    self.relisted().await?;
+                    return Some(true);
                 }
                 Err(failure) if failure.code() == Some(404) => {
-                    let gone: Vec<ObjectKey> = self.cache.drain().map(|(key, _)| key).collect();
-                    for key in gone {
+                    let gone = self.cache.keys().find(|key| key.name == name).cloned();
+                    if let Some(key) = gone {
+                        self.cache.remove(&key);
                         self.leave(key).await?;
                     }
-                    self.relisted().await?;
+                    return Some(true);
                 }
                 Err(failure) if failure.is_refusal() => {
-                    self.tell(self.denied("get", &failure)).await?;
-                    self.to.closed().await;
-                    return None;
+                    let mut denied = self.denied("get", &failure);
+                    if let Record::Denied { name: of, .. } = &mut denied {
+                        *of = Some(name.to_owned());
+                    }
+                    self.tell(denied).await?;
+                    return Some(false);
                 }
                 Err(failure) => self.failed(failure).await?,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(POLL) => {}
-                () = self.to.closed() => return None,
             }
         }
     }

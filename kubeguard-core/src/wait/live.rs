@@ -240,7 +240,7 @@ impl<C: Fn() -> Timestamp> Wait<C> {
                 let doing = Selection::all(resource.clone(), namespace).doing("list");
                 Err(self.cluster.failed(doing, Failure::Connection(message.clone())))
             }
-            Record::Denied { verb, resource, namespace, message } if message.contains("Unauthorized") => {
+            Record::Denied { verb, resource, namespace, message, .. } if message.contains("Unauthorized") => {
                 let doing = Selection::all(resource.clone(), namespace.as_deref()).doing(verb);
                 let (reason, message) = ("Unauthorized".to_owned(), "the credentials are not accepted".to_owned());
                 let failure = Failure::Status { code: 401, reason, message, retry_after: None };

@@ -44,6 +44,7 @@ impl State {
             resource: target.resource.clone(),
             namespace: target.namespace.clone(),
             name: target.name.clone(),
+            names: Vec::new(),
             labels: target.labels.clone(),
             fields: target.fields.clone(),
         };
@@ -150,7 +151,16 @@ fn add(wants: &mut BTreeMap<Place, Selection>, wish: Selection) {
             wants.insert(place, wish);
         }
         Some(known) if *known == wish => {}
-        Some(known) => *known = Selection::all(wish.resource, wish.namespace.as_deref()),
+        Some(known) => {
+            // Names alone can still be looked at one by one where the list is refused.
+            let named = |selection: &Selection| selection.name.is_some() || !selection.names.is_empty();
+            let both = named(known) && named(&wish);
+            let mut names: Vec<String> = known.names.drain(..).chain(known.name.take()).chain(wish.name).collect();
+            names.sort_unstable();
+            names.dedup();
+            let names = if both { names } else { Vec::new() };
+            *known = Selection { names, ..Selection::all(wish.resource, wish.namespace.as_deref()) };
+        }
     }
 }
 

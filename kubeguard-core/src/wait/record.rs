@@ -83,6 +83,8 @@ pub enum Record {
         resource: Resource,
         /// Where; `None` for all namespaces.
         namespace: Option<String>,
+        /// The only object that is meant; `None` for all.
+        name: Option<String>,
         /// The server's words.
         message: String,
     },

@@ -135,10 +135,10 @@ fn encode(at: Timestamp, record: &Record) -> Value {
             extend(&mut more, &json!({"status": status, "message": message}));
             ("error", more)
         }
-        Record::Denied { verb, resource, namespace, message } => {
+        Record::Denied { verb, resource, namespace, name, message } => {
             let mut more = json!({"verb": verb});
             extend(&mut more, &gvk(resource));
-            extend(&mut more, &json!({"namespace": namespace, "message": message}));
+            extend(&mut more, &json!({"namespace": namespace, "name": name, "message": message}));
             ("denied", more)
         }
         Record::Served(resource, served) => {
@@ -276,8 +276,8 @@ impl Line {
             "relist" => Record::Relist(resource, self.namespace),
             "error" => Record::Error(resource, self.status, self.message),
             "denied" => {
-                let (verb, namespace, message) = (self.verb, self.namespace, self.message);
-                Record::Denied { verb, resource, namespace, message }
+                let (verb, namespace, name, message) = (self.verb, self.namespace, self.name, self.message);
+                Record::Denied { verb, resource, namespace, name, message }
             }
             "served" => Record::Served(resource, self.served),
             "log" => Record::Log {

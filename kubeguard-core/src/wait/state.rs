@@ -125,13 +125,14 @@ impl State {
                     let stays = known.1 >= NOT_SERVED && !self.brings_definitions();
                     self.view.mark_served(&resource.group, &resource.kind, false);
                     if stays {
-                        self.deny("list", resource, None, message, &mut touched);
+                        self.deny("list", resource, (None, None), message, &mut touched);
                     }
                     touched.extend(self.concerned(resource));
                 }
             }
-            Record::Denied { verb, resource, namespace, message } => {
-                self.deny(verb, resource, namespace.as_deref(), message, &mut touched);
+            Record::Denied { verb, resource, namespace, name, message } => {
+                let of = (namespace.as_deref(), name.as_deref());
+                self.deny(verb, resource, of, message, &mut touched);
             }
             Record::Served(resource, served) => {
                 self.view.mark_served(&resource.group, &resource.kind, *served);
@@ -273,7 +274,7 @@ impl State {
         &mut self,
         verb: &str,
         resource: &Resource,
-        namespace: Option<&str>,
+        (namespace, name): (Option<&str>, Option<&str>),
         message: &str,
         touched: &mut BTreeSet<ObjectKey>,
     ) {
@@ -281,11 +282,16 @@ impl State {
             // A poll answers in its place.
             return;
         }
-        self.view.mark_denied(Area::new(&resource.group, &resource.kind, namespace));
+        // Where a single name may not be read, the others still are.
+        if name.is_none() {
+            self.view.mark_denied(Area::new(&resource.group, &resource.kind, namespace));
+        }
         let place = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
         let reason = format!("cannot {verb} {}{place}: {message}", resource.plural);
         for target in self.targets.iter().filter(|target| {
-            target.resource == *resource && (namespace.is_none() || target.namespace.as_deref() == namespace)
+            target.resource == *resource
+                && (namespace.is_none() || target.namespace.as_deref() == namespace)
+                && (name.is_none() || target.name.as_deref() == name)
         }) {
             let object = object_of(target);
             let namespace = target.namespace.clone().unwrap_or_default();

@@ -50,6 +50,7 @@ async fn events_of(cluster: &Cluster, suspect: &Suspect) -> Vec<Record> {
             verb: "list".to_owned(),
             resource,
             namespace: selection.namespace,
+            name: None,
             message: failure.to_string(),
         }],
         Err(_) => Vec::new(),
