@@ -153,12 +153,12 @@ fn add(wants: &mut BTreeMap<Place, Selection>, wish: Selection) {
         Some(known) if *known == wish => {}
         Some(known) => {
             // Names alone can still be looked at one by one where the list is refused.
-            let named = |selection: &Selection| selection.name.is_some() || !selection.names.is_empty();
-            let both = named(known) && named(&wish);
-            let mut names: Vec<String> = known.names.drain(..).chain(known.name.take()).chain(wish.name).collect();
+            let lists_names = |selection: &Selection| selection.name.is_some() || !selection.names.is_empty();
+            let both = lists_names(known) && lists_names(&wish);
+            let all = known.names.drain(..).chain(known.name.take()).chain(wish.name);
+            let mut names: Vec<String> = all.filter(|_| both).collect();
             names.sort_unstable();
             names.dedup();
-            let names = if both { names } else { Vec::new() };
             *known = Selection { names, ..Selection::all(wish.resource, wish.namespace.as_deref()) };
         }
     }

@@ -79,6 +79,18 @@ impl Look<'_> {
         Suspect::new(rule, reason, &self.key, message).name("node", node)
     }
 
+    /// Something that the pod names is not there; what the same set will bring never fails it.
+    fn missing(&self, message: &str, reference: &str) -> Suspect {
+        let suspect = self.suspect("WD-P4", Reason::MissingReference, message).name("reference", reference);
+        let (kind, name) = reference.split_once(' ').unwrap_or((reference, ""));
+        let name = name.split(' ').next().unwrap_or(name);
+        if self.view.is_to_come(&ObjectKey::new("", kind, &self.key.namespace, name)) {
+            let message = format!("{message}: it is in this set, and not applied yet");
+            return Suspect { message, holds: Some([Hold::Never; 3]), ..suspect };
+        }
+        suspect
+    }
+
     fn container(&self, status: &ContainerStatus, spec: Option<&Container>, init: bool, findings: &mut Vec<Suspect>) {
         let image = spec.map_or(status.image.as_str(), |spec| spec.image.as_str());
         let add = |findings: &mut Vec<Suspect>, mut suspect: Suspect| {
@@ -126,9 +138,10 @@ impl Look<'_> {
             }
             "CreateContainerConfigError" => {
                 let waits = message.contains("failed to sync") && message.contains("cache");
-                let found = if waits { Reason::ConfigCacheSync } else { Reason::MissingReference };
-                let reference = missing_reference(message).unwrap_or_default();
-                Some(self.suspect("WD-P4", found, message).name("reference", reference))
+                if waits {
+                    return Some(self.suspect("WD-P4", Reason::ConfigCacheSync, message));
+                }
+                Some(self.missing(message, &missing_reference(message).unwrap_or_default()))
             }
             "CreateContainerError" | "RunContainerError" | "StartError" | "ContainerCannotRun" => {
                 let found = if can_run(message) { Reason::ContainerStart } else { Reason::BadCommand };
@@ -248,7 +261,7 @@ impl Look<'_> {
     /// No node takes the pod. An autoscaler at work gives it more time, one that gave up gives it less.
     fn unschedulable(&self, message: &str, since: Option<Timestamp>) -> Suspect {
         if let Some(reference) = missing_reference(message) {
-            return self.suspect("WD-P4", Reason::MissingReference, message).since(since).name("reference", reference);
+            return self.missing(message, &reference).since(since);
         }
         let by = |reason: &str| self.events.iter().rev().find(|event| event.reason == reason);
         let mut suspect = self.suspect("WD-P4", Reason::Unschedulable, message).since(since);
@@ -292,8 +305,7 @@ impl Look<'_> {
         });
         let reference = missing_reference(&event.message).filter(|_| event.reason == "FailedMount" && !started);
         if let Some(reference) = reference {
-            let suspect = self.suspect("WD-P4", Reason::MissingReference, &event.message);
-            findings.push(suspect.since(event.oldest()).name("reference", reference));
+            findings.push(self.missing(&event.message, &reference).since(event.oldest()));
             return;
         }
         let found = match event.reason.as_str() {

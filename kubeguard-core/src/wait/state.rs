@@ -157,6 +157,7 @@ impl State {
         let name = target.name.as_ref()?;
         let namespace = target.namespace.clone().unwrap_or_default();
         let key = ObjectKey::new(&target.resource.group, &target.resource.kind, namespace, name);
+        self.view.expect(key.clone());
         let now = self.now;
         let crowd = self.crowds.entry(key.namespace.clone()).or_default();
         let item = self.items.entry(key.clone()).or_insert_with(|| {

@@ -75,6 +75,8 @@ pub struct View {
     areas: BTreeMap<Area, Reading>,
     /// Kinds of which some object carries an observed generation, by group and kind.
     observing: BTreeSet<(String, String)>,
+    /// Objects that are waited for, whether they are there or not.
+    expected: BTreeSet<ObjectKey>,
     /// Kinds that discovery lists, by group and kind.
     served: BTreeMap<(String, String), bool>,
 }
@@ -152,6 +154,17 @@ impl View {
     #[must_use]
     pub fn pull_message(&self, pod_uid: &str, container: &str) -> Option<&str> {
         self.pulls.get(pod_uid)?.get(container).map(String::as_str)
+    }
+
+    /// Notes that an object is waited for.
+    pub fn expect(&mut self, key: ObjectKey) {
+        self.expected.insert(key);
+    }
+
+    /// Returns whether an object is waited for and not there yet.
+    #[must_use]
+    pub fn is_to_come(&self, key: &ObjectKey) -> bool {
+        self.expected.contains(key) && !self.objects.contains_key(key)
     }
 
     /// Returns the object of `key`.
