@@ -74,6 +74,9 @@ struct Moment {
     /// Further objects that are waited for.
     #[serde(default)]
     also: Vec<Value>,
+    /// Further objects that are waited for, and not there yet.
+    #[serde(default)]
+    awaited: Vec<Value>,
     /// The watch of the judged object fails with this code.
     error: Option<u16>,
     #[serde(default)]
@@ -137,6 +140,10 @@ fn run(base: &Value, row: &Row) -> Vec<String> {
     let mut differences = Vec::new();
     for (number, moment) in row.states.iter().enumerate() {
         let at = start + SignedDuration::from_secs(moment.at);
+        for value in &moment.awaited {
+            let object = Object::read(value.clone()).unwrap();
+            state.step(at, &Record::Target(Box::new(offline::target(&object))));
+        }
         for value in &moment.with {
             let object = Object::read(value.clone()).unwrap();
             state.step(at, &Record::Event(Op::Modified, Box::new(object)));
