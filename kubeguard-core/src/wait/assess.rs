@@ -365,10 +365,30 @@ fn custom_resource(object: &Object, value: &Value, known: &Known, cx: &mut Conte
         }
     };
     outcome.notes.extend(notes);
+    outcome.notes.extend(silent_parents(object, value));
     if rules.children().is_some() && outcome.complete.is_none() {
         cx.suspect_pods(descendants(object, cx).into_iter(), &mut outcome);
     }
     (outcome, evidence)
+}
+
+/// Returns a note for each parent that the spec names and the status does not (WD-W3): its controller may not be there.
+fn silent_parents(object: &Object, value: &Value) -> Vec<Note> {
+    let list = |path: &str| value.pointer(path).and_then(Value::as_array).into_iter().flatten();
+    let text = |reference: &Value, key: &str| reference.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let of = |reference: &Value| {
+        let namespace = Some(text(reference, "namespace")).filter(|namespace| !namespace.is_empty());
+        (
+            namespace.unwrap_or_else(|| object.key.namespace.clone()),
+            text(reference, "name"),
+            text(reference, "sectionName"),
+        )
+    };
+    let answered: Vec<_> = list("/status/parents").filter_map(|parent| parent.get("parentRef").map(of)).collect();
+    let wanted = list("/spec/parentRefs").map(of).filter(|parent| !answered.is_empty() && !answered.contains(parent));
+    wanted
+        .map(|(namespace, name, _)| Note::new("ParentSilent", format!("{namespace}/{name} has not answered")))
+        .collect()
 }
 
 /// Returns the pods that an object controls, itself or through a workload of its own.
