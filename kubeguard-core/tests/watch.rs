@@ -487,9 +487,9 @@ async fn a_list_that_is_not_read_to_its_end_is_no_yes() {
     put(&fake, "api", 1);
     put(&fake, "web", 0);
     fake.page_size(1);
-    fake.fail("list", "continue=", Fault::Slow(Duration::from_secs(3)), None);
+    fake.fail("list", "continue=", Fault::Slow(Duration::from_mins(1)), None);
     let target = Target::selected(Resource::of::<Deployment>(), Some("team"), String::new());
-    let report = wait::wait(cluster(&fake).await, vec![target], short(1), Timestamp::now).await.unwrap();
+    let report = wait::wait(cluster(&fake).await, vec![target], short(3), Timestamp::now).await.unwrap();
     assert_eq!((report.ended, report.exit_code, report.verdict), (Ended::TimedOut, 3, Verdict::Progressing));
     assert_eq!(report.items[0].verdict, Verdict::Complete);
 }
@@ -514,7 +514,7 @@ async fn what_can_never_be_read_is_no_answer_with_the_servers_words() {
         let fake = FakeCluster::start();
         put(&fake, "web", 1);
         fake.fail("list", "/deployments", fault, None);
-        let report = wait::wait(cluster(&fake).await, vec![target("web")], short(4), Timestamp::now).await.unwrap();
+        let report = wait::wait(cluster(&fake).await, vec![target("web")], short(6), Timestamp::now).await.unwrap();
         assert_eq!(report.exit_code, 2, "{report:?}");
         assert!(report.skipped[0].reason.contains(words), "{report:?}");
     }

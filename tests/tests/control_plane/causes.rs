@@ -83,9 +83,9 @@ fn a_policy_that_refuses_pods_is_told_with_its_message() {
     assert!(item["message"].as_str().is_some_and(|message| message.contains("violates PodSecurity")), "{item}");
 }
 
-/// Returns the item after two seconds, and how long its sign of failure is held.
+/// Returns the item after ten seconds, and how long its sign of failure is held.
 fn unschedulable(namespace: &str) -> (Value, i64) {
-    let item = wait_deploy(&["deploy/web", "-n", namespace, "-o", "json", "--timeout", "4s"]).item();
+    let item = wait_deploy(&["deploy/web", "-n", namespace, "-o", "json", "--timeout", "10s"]).item();
     let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let since = time(&item["causes"][0]["since"]).unwrap_or_else(|| panic!("{item}"));
     let hold = time(&item["failsAt"]).unwrap_or_else(|| panic!("{item}")).duration_since(since).as_secs();
