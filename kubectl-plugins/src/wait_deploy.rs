@@ -182,14 +182,12 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
     let policy = args.wait.policy()?;
     let named = input::Named::read(&args.objects, &args.scope)?;
     if args.wait.offline {
-        let (objects, targets) = named.manifests();
-        args.wait.check_expressions(&targets)?;
-        let report = judge_files(args, policy, (objects, targets));
+        let named = named.manifests(policy.rules.has_expressions());
+        let report = judge_files(args, policy, named);
         return Ok(finish(&report, writer.as_ref(), terminal));
     }
     let cluster = args.access.access(BINARY).connect(&Environment::of_process()).await?;
     let targets = within(policy.timeout, &cluster, named.targets(&cluster, &args.scope, &args.wait)).await?;
-    args.wait.check_expressions(&targets)?;
     if args.wait.print_rbac {
         terminal.answer(&rbac::manifests(&targets, &policy));
         return Ok(ExitCode::Yes.code());

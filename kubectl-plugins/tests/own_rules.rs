@@ -109,11 +109,20 @@ fn the_built_in_rules_are_listed() {
 }
 
 #[test]
-fn expressions_that_would_judge_nothing_are_refused() {
+fn expressions_read_every_field_of_a_built_in_kind_behind_the_gate() {
     let run = Run::new();
-    run.file("web.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: team}\n");
-    let output = run.run(&["-f", "web.yaml", "--offline", "--done-when", "status.replicas > 0"]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("judge custom resources, and none is named"), "{said}");
+    let web = |observed: u32| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: team, generation: 2}}\n\
+             spec: {{replicas: 1, revisionHistoryLimit: 7}}\nstatus: {{observedGeneration: {observed}, replicas: 1, updatedReplicas: 1}}\n"
+        )
+    };
+    run.file("web.yaml", &web(2));
+    run.file("stale.yaml", &web(1));
+    let code =
+        |file: &str, expression: &str, flag: &str| run.run(&["-f", file, "--offline", flag, expression]).status.code();
+    assert_eq!(code("web.yaml", "spec.revisionHistoryLimit == 7", "--done-when"), Some(0));
+    assert_eq!(code("web.yaml", "spec.revisionHistoryLimit == 8", "--done-when"), Some(3));
+    assert_eq!(code("web.yaml", "spec.revisionHistoryLimit == 7", "--fail-when"), Some(1));
+    assert_eq!(code("stale.yaml", "spec.revisionHistoryLimit == 7", "--done-when"), Some(3), "the gate comes first");
 }

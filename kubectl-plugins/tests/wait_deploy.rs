@@ -461,10 +461,10 @@ fn the_short_help_lists_flags_exit_codes_and_examples() {
                                           [default: fast]
           --paused <VERDICT>              What a paused object counts as: suspended, complete, failed
                                           [default: suspended]
-          --done-when <CEL>               CEL that says when a custom resource is done: self, spec,
-                                          status, conditions, generation, age; repeatable, one is enough
-          --fail-when <CEL>               CEL that says when a custom resource has failed; repeatable,
-                                          one is enough
+          --done-when <CEL>               CEL that says when an object is done: self, spec, status,
+                                          conditions, generation, age; repeatable, one is enough
+          --fail-when <CEL>               CEL that says when an object has failed; repeatable, one is
+                                          enough
           --rules <FILE>                  File with rules for custom resources, which come before the
                                           built-in ones; repeatable
           --no-rule-pack                  Judge custom resources by the generic rules alone

@@ -13,6 +13,7 @@ use kubeguard_core::wait::policy::Policy;
 use kubeguard_core::wait::record::Target;
 use kubeguard_core::wait::recording::Replay;
 use kubeguard_core::wait::report::{Ended, WaitReport};
+use kubeguard_core::wait::rules::{Rules, Sources};
 use kubeguard_core::wait::verdict::Verdict;
 use kubeguard_core::wait::{self, live::Wait};
 use kubeguard_testkit::{FakeCluster, Fault};
@@ -541,4 +542,24 @@ async fn several_names_are_read_one_by_one_where_their_list_is_refused() {
     let report = finish(&mut wait).await;
     assert_eq!((report.items.len(), report.items[0].verdict), (1, Verdict::Complete), "{report:?}");
     assert_eq!((report.skipped[0].object.as_str(), report.exit_code), ("deployment/web", 6), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_callers_own_words_read_fields_that_no_rule_reads_live_and_replayed() {
+    let fake = FakeCluster::start();
+    let mut web = deployment("web", 1, 0);
+    web["spec"]["revisionHistoryLimit"] = 7.into();
+    fake.put(DEPLOYMENTS, web);
+    let sources = Sources { done_when: vec!["spec.revisionHistoryLimit == 7".to_owned()], ..Sources::default() };
+    let policy = Policy { rules: Rules::new(sources).unwrap(), ..short(10) };
+    let memory = Memory::default();
+    let wait = Wait::new(cluster(&fake).await, vec![target("web")], policy, Timestamp::now);
+    let mut wait = wait.record(Box::new(memory.clone()), "run.ndjson", "test", &[]);
+    while wait.next().await.unwrap().is_some() {}
+    let report = wait.report(false).unwrap();
+    assert_eq!(report.verdict, Verdict::Complete, "{report:?}");
+    let recorded = memory.0.lock().unwrap().clone();
+    let mut replay = Replay::open(recorded.as_slice(), "run.ndjson", |_| ()).unwrap();
+    while replay.next_update().unwrap().is_some() {}
+    assert_eq!(replay.report(false), report);
 }

@@ -7,7 +7,6 @@ use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::selector::Selector;
 use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, OnFailure, Paused, PodMode, Policy, Profile};
 use kubeguard_core::wait::reason::Reason;
-use kubeguard_core::wait::record::Target;
 use kubeguard_core::wait::rules::{Rules, Sources};
 
 use super::NAME;
@@ -80,11 +79,11 @@ pub(super) struct WaitArgs {
     /// What a paused object counts as: suspended, complete, failed [default: suspended]
     #[arg(long, value_name = "VERDICT", value_parser = word::<Paused>(&["suspended", "complete", "failed"]))]
     pub(super) paused: Option<Paused>,
-    /// CEL that says when a custom resource is done: self, spec, status, conditions, generation, age; repeatable, one
+    /// CEL that says when an object is done: self, spec, status, conditions, generation, age; repeatable, one
     /// is enough
     #[arg(long, value_name = "CEL")]
     pub(super) done_when: Vec<String>,
-    /// CEL that says when a custom resource has failed; repeatable, one is enough
+    /// CEL that says when an object has failed; repeatable, one is enough
     #[arg(long, value_name = "CEL")]
     pub(super) fail_when: Vec<String>,
     /// File with rules for custom resources, which come before the built-in ones; repeatable
@@ -159,20 +158,6 @@ impl WaitArgs {
         let files = self.rules.iter().map(|path| rule_file(path)).collect::<Result<_>>()?;
         let (done_when, fail_when) = (self.done_when.clone(), self.fail_when.clone());
         Rules::new(Sources { pack: !self.no_rule_pack, files, done_when, fail_when }).map(Some)
-    }
-
-    /// Refuses expressions that would judge nothing: built-in kinds have rules of their own.
-    pub(super) fn check_expressions(&self, targets: &[Target]) -> Result<()> {
-        let given = !self.done_when.is_empty() || !self.fail_when.is_empty();
-        // Groups of custom resources have a dot; so have some built-in ones, which are judged by their own rules.
-        if !given || targets.iter().any(|target| target.resource.group.contains('.')) {
-            return Ok(());
-        }
-        Err(Error::Configuration {
-            problem: "--done-when and --fail-when judge custom resources, and none is named".to_owned(),
-            hint: "built-in kinds have rules of their own; --until, --tolerate and --fail-on move them".to_owned(),
-            source: None,
-        })
     }
 
     /// Lays what was given over `policy`; what was left out stays.

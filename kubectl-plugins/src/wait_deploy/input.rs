@@ -65,9 +65,11 @@ impl Named {
     }
 
     /// Returns the objects of the files, and a target for each.
-    pub(super) fn manifests(self) -> (Vec<Object>, Vec<Target>) {
+    ///
+    /// `whole` keeps all of each object, for a caller's own expressions.
+    pub(super) fn manifests(self, whole: bool) -> (Vec<Object>, Vec<Target>) {
         let objects = self.manifests.into_iter().filter_map(|manifest| {
-            let object = Object::read(manifest.object)?;
+            let object = if whole { Object::read_whole(manifest.object) } else { Object::read(manifest.object) }?;
             let target = Target { source: Some(manifest.source), ..offline::target(&object) };
             Some((object, target))
         });

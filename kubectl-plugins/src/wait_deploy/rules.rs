@@ -52,7 +52,7 @@ pub(super) fn json() -> String {
 pub(super) fn test(path: &Path, filename: &[String], terminal: Terminal) -> Result<u8> {
     let rules = Rules::new(Sources { files: vec![rule_file(path)?], ..Sources::default() })?;
     let scope = ScopeArgs { filename: filename.to_vec(), ..ScopeArgs::default() };
-    let (objects, targets) = Named::read(&[], &scope)?.manifests();
+    let (objects, targets) = Named::read(&[], &scope)?.manifests(false);
     let unused = rules.all().iter().filter(|rule| rule.is_own() && !objects.iter().any(|object| speaks(rule, object)));
     for rule in unused {
         terminal.say(&format!("warning: rule {} matches none of the objects", rule.id));

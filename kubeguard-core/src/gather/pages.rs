@@ -29,6 +29,8 @@ pub struct Selection {
     pub name: Option<String>,
     /// Names that are wanted of a whole list: what is looked at one by one where the list is refused.
     pub names: Vec<String>,
+    /// All of each object is kept, for a caller's own expressions.
+    pub whole: bool,
     /// Label selector; empty for all.
     pub labels: String,
     /// Field selector; empty for all.
@@ -40,7 +42,15 @@ impl Selection {
     #[must_use]
     pub fn all(resource: Resource, namespace: Option<&str>) -> Self {
         let namespace = namespace.map(ToOwned::to_owned);
-        Self { resource, namespace, name: None, names: Vec::new(), labels: String::new(), fields: String::new() }
+        Self {
+            resource,
+            namespace,
+            name: None,
+            names: Vec::new(),
+            whole: false,
+            labels: String::new(),
+            fields: String::new(),
+        }
     }
 
     /// Returns whether it narrows nothing.

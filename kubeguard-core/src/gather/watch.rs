@@ -388,16 +388,18 @@ impl Watch {
     /// Decodes an item; a list leaves out kind and version, which the selection knows.
     fn decode(&self, item: Item) -> Option<Object> {
         match (self.selection.resource.group.as_str(), self.selection.resource.kind.as_str()) {
-            ("", "Pod") => item.decode::<Pod>().map(|pod| Object::slim(pod, Body::Pod)),
-            ("", "Event") => item.decode::<Event>().map(|event| Object::slim(event, Body::Event)),
-            ("", "Node") => item.decode::<Node>().map(|node| Object::slim(node, Body::Node)),
+            ("", "Pod") if !self.selection.whole => item.decode::<Pod>().map(|pod| Object::slim(pod, Body::Pod)),
+            ("", "Event") if !self.selection.whole => {
+                item.decode::<Event>().map(|event| Object::slim(event, Body::Event))
+            }
+            ("", "Node") if !self.selection.whole => item.decode::<Node>().map(|node| Object::slim(node, Body::Node)),
             _ => {
                 let Item::Json(bytes) = item else { return None };
                 let mut value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
                 let map = value.as_object_mut()?;
                 map.entry("apiVersion").or_insert_with(|| self.selection.resource.api_version().into());
                 map.entry("kind").or_insert_with(|| self.selection.resource.kind.clone().into());
-                Object::read(value)
+                if self.selection.whole { Object::read_whole(value) } else { Object::read(value) }
             }
         }
     }
@@ -405,5 +407,7 @@ impl Watch {
 
 /// Returns whether a kind is read from protobuf: those that come in bulk and of which no witness is wanted.
 fn is_slim(selection: &Selection) -> bool {
-    selection.resource.group.is_empty() && matches!(selection.resource.kind.as_str(), "Pod" | "Event" | "Node")
+    !selection.whole
+        && selection.resource.group.is_empty()
+        && matches!(selection.resource.kind.as_str(), "Pod" | "Event" | "Node")
 }

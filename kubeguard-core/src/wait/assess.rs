@@ -10,7 +10,7 @@ use super::judgement::Generations;
 use super::object::{Body, Clock, Facts, Object, ObjectKey};
 use super::pods::{classify, is_ended_by_node, missing_reference};
 use super::policy::{EvidenceFloor, Level, Policy};
-use super::reason::Reason;
+use super::reason::{Reason, Word};
 use super::rules::{Effect, RuleFacts};
 use super::verdict::{Evidence, Note, Outcome, Suspect, Witness};
 use super::view::{Lookup, View};
@@ -148,6 +148,9 @@ pub(super) fn assess(
         asks_again_at: None,
     };
     let (mut outcome, evidence) = look(object, known, &mut cx);
+    if let Some(whole) = object.whole.as_deref().filter(|_| evidence.is_some()) {
+        outcome = own_words(object, whole, outcome, &cx);
+    }
     known.asks_again_at = cx.asks_again_at;
     outcome.notes.extend(known.notes.iter().cloned());
     outcome.notes.extend(object.provenance.malformed.iter().map(|path| Note::new("Malformed", path)));
@@ -168,6 +171,29 @@ pub(super) fn assess(
     }
     demand(object, evidence, policy, &mut outcome);
     found(outcome, evidence)
+}
+
+/// Lays a caller's own expressions over what the rules of a built-in kind found, once its status has passed the gate.
+fn own_words(object: &Object, whole: &Value, mut outcome: Outcome, cx: &Context<'_>) -> Outcome {
+    let version = object.api_version.rsplit('/').next().unwrap_or_default();
+    let rules = cx.policy.rules.of(&object.key.group, version, &object.key.kind);
+    let no_status = Value::Null;
+    let all = conditions(whole.get("status").unwrap_or(&no_status), object.meta().generation, &rules);
+    let facts = RuleFacts {
+        meta: object.meta(),
+        api_version: &object.api_version,
+        kind: &object.key.kind,
+        value: whole,
+        conditions: &all.entries,
+        now: cx.clock.now,
+    };
+    let (said, warnings) = rules.when(&facts);
+    outcome.warnings.extend(warnings);
+    if let Some(said) = said.filter(|said| said.verdict == super::verdict::Verdict::Failed) {
+        let word = Word::said(Reason::ConditionFailed, said.reason);
+        outcome.suspects.push(Suspect::new(said.rule, word, &object.key, said.message));
+    }
+    custom::with_own_done(outcome, &rules, &facts)
 }
 
 /// Returns the annotation by which an object's author asks that nobody waits for it: our own, kapp's (any value), and

@@ -83,7 +83,12 @@ pub(super) fn assess(subject: &Subject<'_>) -> Outcome {
     for suspect in &mut outcome.suspects {
         suspect.holds = subject.rules.hold(suspect.word.as_str()).or(suspect.holds);
     }
-    let Some((is_done, expression, warnings)) = subject.rules.done(&subject.facts()) else { return outcome };
+    with_own_done(outcome, subject.rules, &subject.facts())
+}
+
+/// Lays callers' own words for done over what the rules found: nothing else is done then, and failures stay.
+pub(super) fn with_own_done(mut outcome: Outcome, rules: &Effect, facts: &RuleFacts<'_>) -> Outcome {
+    let Some((is_done, expression, warnings)) = rules.done(facts) else { return outcome };
     outcome.warnings.extend(warnings);
     outcome.read(expression.clone(), is_done);
     if outcome.suspects.iter().any(|suspect| suspect.becomes() == Verdict::Failed) {

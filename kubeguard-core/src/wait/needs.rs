@@ -45,6 +45,7 @@ impl State {
             namespace: target.namespace.clone(),
             name: target.name.clone(),
             names: Vec::new(),
+            whole: self.policy().rules.has_expressions(),
             labels: target.labels.clone(),
             fields: target.fields.clone(),
         };
@@ -159,7 +160,8 @@ fn add(wants: &mut BTreeMap<Place, Selection>, wish: Selection) {
             let mut names: Vec<String> = all.filter(|_| both).collect();
             names.sort_unstable();
             names.dedup();
-            *known = Selection { names, ..Selection::all(wish.resource, wish.namespace.as_deref()) };
+            let whole = known.whole || wish.whole;
+            *known = Selection { names, whole, ..Selection::all(wish.resource, wish.namespace.as_deref()) };
         }
     }
 }

@@ -131,6 +131,9 @@ pub struct Provenance {
     /// Top-level key of the spec → digest of its value, to name what changed between two generations.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, String>,
+    /// All of the object is kept, for a caller's own expressions.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
     /// Paths of parts that had the wrong shape and were left out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub malformed: Vec<String>,
@@ -147,6 +150,8 @@ pub struct Object {
     pub provenance: Provenance,
     /// The parts that rules read.
     pub body: Body,
+    /// Everything but the metadata, of a typed kind that a caller's own expressions read.
+    pub whole: Option<Box<Value>>,
 }
 
 /// Declares the kinds that are read into types of their own, and how.
@@ -294,6 +299,13 @@ impl Object {
         Self::of(value, provenance)
     }
 
+    /// Reads an object and keeps all of it, for a caller's own expressions.
+    #[must_use]
+    pub fn read_whole(value: Value) -> Option<Self> {
+        let read = Self::read(value.clone())?;
+        Self::of(value, Provenance { whole: true, malformed: Vec::new(), ..read.provenance })
+    }
+
     /// Reads an object that [`Object::to_value`] has written, with its provenance.
     #[must_use]
     pub fn of(mut value: Value, mut provenance: Provenance) -> Option<Self> {
@@ -301,13 +313,18 @@ impl Object {
         let api_version = map.shift_remove("apiVersion")?.as_str()?.to_owned();
         let kind = map.shift_remove("kind")?.as_str()?.to_owned();
         let group = group_of(&api_version).to_owned();
+        let mut whole = provenance.whole.then(|| Box::new(value.clone()));
+        if let Some(Value::Object(map)) = whole.as_deref_mut() {
+            map.shift_remove("metadata");
+        }
         let (body, malformed) = Body::read(&group, &kind, value);
         let meta = body.meta();
         if !malformed.is_empty() {
             provenance.malformed = malformed;
         }
         let key = ObjectKey::new(group, kind, &meta.namespace, &meta.name);
-        Some(Self { key, api_version, provenance, body })
+        let whole = whole.filter(|_| !matches!(body, Body::Custom(..)));
+        Some(Self { key, api_version, provenance, body, whole })
     }
 
     /// Wraps a kind that was read by itself, as from protobuf, where nothing of its writers is wanted.
@@ -316,7 +333,7 @@ impl Object {
         let api_version =
             if T::GROUP.is_empty() { T::VERSION.to_owned() } else { format!("{}/{}", T::GROUP, T::VERSION) };
         let key = ObjectKey::new(T::GROUP, T::KIND, &object.meta().namespace, &object.meta().name);
-        Self { key, api_version, provenance: Provenance::default(), body: wrap(Box::new(object)) }
+        Self { key, api_version, provenance: Provenance::default(), body: wrap(Box::new(object)), whole: None }
     }
 
     /// Returns what is kept, as JSON; [`Object::of`] reads it back.
@@ -327,6 +344,9 @@ impl Object {
         let mut value = serde_json::json!({ "apiVersion": self.api_version, "kind": self.key.kind });
         if let (Value::Object(map), Value::Object(body)) = (&mut value, self.body.to_value()?) {
             map.extend(body);
+            if let Some(Value::Object(whole)) = self.whole.as_deref() {
+                map.extend(whole.clone());
+            }
         }
         Ok(value)
     }

@@ -379,6 +379,12 @@ impl Rules {
         hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Returns whether callers say themselves what done or failed means.
+    #[must_use]
+    pub fn has_expressions(&self) -> bool {
+        !self.done_when.is_empty() || !self.fail_when.is_empty()
+    }
+
     /// Returns every rule, the built-in ones first.
     #[must_use]
     pub fn all(&self) -> &[Rule] {
