@@ -23,7 +23,10 @@
 //! ```
 
 pub mod access;
+#[cfg(feature = "ecr")]
+pub mod ecr;
 pub mod error;
 pub mod gather;
+pub mod images;
 pub mod kinds;
 pub mod wait;

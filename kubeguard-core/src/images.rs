@@ -1,0 +1,10 @@
+//! Image references, and every place of a cluster that names one.
+//!
+//! [`reference`] parses a reference instead of comparing text, [`inventory`] is what one cluster needs, as data and as a
+//! file. Nothing here speaks to a registry.
+
+pub mod inventory;
+pub mod reference;
+
+pub use inventory::{Inventory, Reference, Use};
+pub use reference::{Digest, ImageKey, ImageRef, Partition, RegistryId};
