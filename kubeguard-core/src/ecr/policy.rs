@@ -353,6 +353,7 @@ mod quarantine {
         Off(super::Off),
     }
 
+    #[expect(clippy::ref_option, reason = "the signature that serde's `with` calls")]
     pub(super) fn serialize<S: Serializer>(value: &Option<Quarantine>, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => value.serialize(serializer),
@@ -380,6 +381,7 @@ mod rollback {
         All(super::All),
     }
 
+    #[expect(clippy::ref_option, reason = "the signature that serde's `with` calls")]
     pub(super) fn serialize<S: Serializer>(value: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
         match value {
             Some(value) => serializer.serialize_u64(*value),
