@@ -23,6 +23,7 @@
 //! ```
 
 pub mod access;
+pub mod cron;
 #[cfg(feature = "ecr")]
 pub mod ecr;
 pub mod error;
