@@ -1,5 +1,6 @@
 //! Which kinds a server serves, and what people call them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -23,6 +24,8 @@ pub struct Named {
     pub singular: String,
     /// As in `deploy`.
     pub short: Vec<String>,
+    /// Whether its objects can be listed and watched.
+    pub watched: bool,
 }
 
 /// The kinds of one server, those of preferred groups and versions first.
@@ -75,6 +78,7 @@ impl Discovery {
             },
             singular: kind.to_lowercase(),
             short: short.split(',').filter(|short| !short.is_empty()).map(ToOwned::to_owned).collect(),
+            watched: true,
         });
         Self { kinds: kinds.collect() }
     }
@@ -130,6 +134,13 @@ impl Discovery {
             resource if resource.group.contains('.') => format!("{}.{}", resource.plural, resource.group),
             resource => resource.plural.clone(),
         })
+    }
+
+    /// Returns the kinds whose objects can be listed and watched, each in the first version served.
+    pub fn watched(&self) -> impl Iterator<Item = &Resource> {
+        let mut known = BTreeSet::new();
+        let watched = self.kinds.iter().filter(|named| named.watched).map(|named| &named.resource);
+        watched.filter(move |resource| known.insert((&resource.group, &resource.kind)))
     }
 
     /// Returns the kind of a manifest; the version need not be the one asked for when the server serves another.
@@ -213,6 +224,7 @@ impl Groups {
                 {
                     let Some(kind) = found.response_kind else { continue };
                     kinds.push(Named {
+                        watched: can_be_watched(&found.verbs),
                         resource: Resource {
                             group: group.metadata.name.clone(),
                             version: version.version.clone(),
@@ -228,6 +240,10 @@ impl Groups {
         }
         kinds
     }
+}
+
+fn can_be_watched(verbs: &[String]) -> bool {
+    ["list", "watch"].iter().all(|needed| verbs.iter().any(|verb| verb == needed))
 }
 
 /// Discovery of servers that do not aggregate: the list of versions, then each version's kinds.
@@ -260,7 +276,9 @@ async fn legacy(cluster: &Cluster, path: &str, body: &[u8]) -> std::result::Resu
             if plural.contains('/') {
                 continue;
             }
+            let verbs: Vec<String> = found["verbs"].as_array().into_iter().flatten().map(text).collect();
             kinds.push(Named {
+                watched: can_be_watched(&verbs),
                 resource: Resource {
                     group: group.to_owned(),
                     version: version.to_owned(),
