@@ -7,7 +7,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecr::config::interceptors::BeforeDeserializationInterceptorContextRef;
-use aws_sdk_ecr::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_ecr::config::{ConfigBag, Intercept, RuntimeComponents, SharedHttpClient};
 use aws_sdk_ecr::error::BoxError;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -37,12 +37,11 @@ impl AwsAccess {
         self.open(&self.config().await, on_retry).await
     }
 
-    /// Opens the registry that a configuration of the SDK leads to.
-    pub(super) async fn open(
-        &self,
-        config: &SdkConfig,
-        on_retry: impl Fn(&Retry) + Send + Sync + 'static,
-    ) -> Result<Ecr> {
+    /// Opens the registry that a program's own configuration of the SDK leads to; of `self` account and endpoint count.
+    ///
+    /// # Errors
+    /// Those of [`AwsAccess::connect`].
+    pub async fn open(&self, config: &SdkConfig, on_retry: impl Fn(&Retry) + Send + Sync + 'static) -> Result<Ecr> {
         let Some(region) = config.region() else {
             return Err(Error::Configuration {
                 problem: "no AWS region is configured".to_owned(),
@@ -64,15 +63,7 @@ impl AwsAccess {
     }
 
     async fn config(&self) -> SdkConfig {
-        let http = Builder::new().build_with_connector_fn(|settings, components| {
-            let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
-            connector.set_connector_settings(settings.cloned());
-            if let Some(components) = components {
-                connector.set_sleep_impl(components.sleep_impl());
-            }
-            connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
-        });
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -93,6 +84,10 @@ impl AwsAccess {
             .interceptor(clock.clone());
         let mut sts =
             aws_sdk_sts::config::Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+        if config.http_client().is_none() {
+            ecr = ecr.http_client(http_client());
+            sts = sts.http_client(http_client());
+        }
         if let Some(address) = &self.endpoint_url {
             ecr = ecr.endpoint_url(address);
         }
@@ -103,6 +98,18 @@ impl AwsAccess {
         }
         (aws_sdk_ecr::Client::from_conf(ecr.build()), aws_sdk_sts::Client::from_conf(sts.build()))
     }
+}
+
+/// Returns what speaks HTTP: the TLS library that the rest of kubeguard has, and the proxies of the environment.
+fn http_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build()
+    })
 }
 
 /// Returns the address that environment or profile configure for a service, or for all.
