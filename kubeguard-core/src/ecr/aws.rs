@@ -10,6 +10,8 @@ mod connect;
 mod failures;
 mod pace;
 mod replication;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
 use std::fmt;

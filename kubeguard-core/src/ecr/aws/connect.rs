@@ -34,7 +34,15 @@ impl AwsAccess {
     /// [`Error::Configuration`] when no region is configured, before any call; [`Error::Registry`] when nobody tells
     /// whose registry is meant.
     pub async fn connect(&self, on_retry: impl Fn(&Retry) + Send + Sync + 'static) -> Result<Ecr> {
-        let config = self.config().await;
+        self.open(&self.config().await, on_retry).await
+    }
+
+    /// Opens the registry that a configuration of the SDK leads to.
+    pub(super) async fn open(
+        &self,
+        config: &SdkConfig,
+        on_retry: impl Fn(&Retry) + Send + Sync + 'static,
+    ) -> Result<Ecr> {
         let Some(region) = config.region() else {
             return Err(Error::Configuration {
                 problem: "no AWS region is configured".to_owned(),
@@ -43,7 +51,7 @@ impl AwsAccess {
             });
         };
         let (clock, traffic) = (Clock::default(), Arc::new(Traffic::new(Box::new(on_retry))));
-        let (ecr, sts) = self.clients(&config, &clock);
+        let (ecr, sts) = self.clients(config, &clock);
         let caller = Arc::new(OnceCell::new());
         let account = if let Some(account) = &self.account {
             account.clone()

@@ -19,13 +19,13 @@ where
             let (answer, refusal) = (refusal.raw(), refusal.err());
             let status = answer.status().as_u16();
             match refusal.code() {
+                // An answer that cannot be read is a refusal to the SDK, whatever its status: the call may have worked.
+                None if answer.status().is_success() => (ErrorKind::Unknown, None, unreadable(refusal)),
                 Some(code) => (of_code(code, status), Some(code.to_owned()), words(refusal.message(), status)),
                 None => (of_status(status), None, words(refusal.message(), status)),
             }
         }
-        SdkError::ResponseError(_) => {
-            (ErrorKind::Unknown, None, format!("the answer cannot be read: {}", innermost(error)))
-        }
+        SdkError::ResponseError(_) => (ErrorKind::Unknown, None, unreadable(error)),
         SdkError::TimeoutError(_) => (ErrorKind::Unknown, None, "no answer in time".to_owned()),
         _ => match credentials(error) {
             Some(why) => (ErrorKind::Credentials, None, why),
@@ -34,6 +34,10 @@ where
         },
     };
     CallError { operation, about: about.to_owned(), kind, code, message }
+}
+
+fn unreadable(error: &(dyn StdError + 'static)) -> String {
+    format!("the answer cannot be read: {}", innermost(error))
 }
 
 fn words(message: Option<&str>, status: u16) -> String {
