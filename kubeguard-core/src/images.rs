@@ -3,8 +3,12 @@
 //! [`reference`] parses a reference instead of comparing text, [`inventory`] is what one cluster needs, as data and as a
 //! file. Nothing here speaks to a registry.
 
+pub mod hosts;
 pub mod inventory;
+mod parse;
 pub mod reference;
 
+pub use hosts::{HostMap, Mapping};
 pub use inventory::{Inventory, Reference, Use};
+pub use parse::{is_ecr_like, is_path};
 pub use reference::{Digest, ImageKey, ImageRef, Partition, RegistryId};

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::images::RegistryId;
 use crate::images::inventory::{Scan, Switch};
+use crate::images::{Mapping, RegistryId};
 
 /// A cleaning policy with every default filled in, as a plan repeats it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,16 +87,6 @@ pub enum Assumption {
     Read,
     /// There is none.
     None,
-}
-
-/// One prefix that stands for another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mapping {
-    /// What a reference begins with.
-    pub from: String,
-    /// What stands there instead.
-    pub to: String,
 }
 
 /// What pins an image in every repository.
