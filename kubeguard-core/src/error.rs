@@ -80,7 +80,7 @@ pub enum Error {
         doing: String,
         /// Why it failed.
         #[source]
-        source: crate::ecr::registry::CallError,
+        source: Box<crate::ecr::registry::CallError>,
     },
     /// A file that cannot be opened, read or written.
     #[error("cannot {doing} {file}")]

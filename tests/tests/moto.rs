@@ -56,7 +56,7 @@ impl Moto {
     }
 
     fn wait(&mut self, port: u16) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child"));
             assert!(ended.is_none(), "moto_server ended: {ended:?}");

@@ -77,7 +77,7 @@ pub enum Progress<'a> {
 /// are not valid; the error of `choose`; [`Error::Io`] when the cache cannot be used. A repository or a setting that
 /// cannot be read is part of the snapshot.
 pub async fn snapshot<R: Registry>(registry: &R, look: &Look<'_>) -> Result<RegistrySnapshot> {
-    let failed = |doing: String| move |source: CallError| Error::Registry { doing, source };
+    let failed = |doing: String| move |source: CallError| Error::Registry { doing, source: Box::new(source) };
     let mut all =
         registry.repositories().await.map_err(failed(format!("list the repositories of {}", registry.id())))?;
     let taken_at = registry.now().unwrap_or(look.now);
@@ -187,7 +187,7 @@ impl Trouble {
     #[must_use]
     pub fn error(self, doing: String) -> Error {
         match self {
-            Self::Credentials(source) => Error::Registry { doing, source },
+            Self::Credentials(source) => Error::Registry { doing, source: Box::new(source) },
             Self::Cache(error) => *error,
         }
     }

@@ -57,7 +57,7 @@ impl AwsAccess {
         } else {
             let caller = caller.get_or_try_init(|| calls::caller(&sts, &ecr, &traffic)).await;
             let doing = "tell which account's registry is meant".to_owned();
-            caller.map_err(|source| Error::Registry { doing, source })?.account.clone()
+            caller.map_err(|source| Error::Registry { doing, source: Box::new(source) })?.account.clone()
         };
         Ok(Ecr { client: ecr, sts, id: RegistryId::new(&account, region.as_ref()), clock, traffic, caller })
     }

@@ -62,7 +62,8 @@ impl Traffic {
         let begun = Instant::now();
         let mut attempt = 1;
         loop {
-            let error = match self.once(call()).await {
+            // The SDK's futures are large.
+            let error = match self.once(Box::pin(call())).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
