@@ -4,6 +4,8 @@
 
 mod entries;
 mod indexes;
+#[cfg(test)]
+mod tests;
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -151,14 +153,13 @@ pub async fn settings<R: Registry>(registry: &R, look: &Look<'_>) -> Result<Sett
         if look.pull_through { reading(registry.pull_through_rules().await) } else { Ok(Reading::Read(Vec::new())) }
     };
     let exclusions = async {
-        let caller = registry.caller().await?;
-        if caller.account == *account {
-            reading(registry.pull_time_exclusions().await)
-        } else {
-            Ok(Reading::Failed(format!(
+        match reading(registry.caller().await)? {
+            Reading::Failed(why) => Ok(Reading::Failed(why)),
+            Reading::Read(caller) if caller.account == *account => reading(registry.pull_time_exclusions().await),
+            Reading::Read(caller) => Ok(Reading::Failed(format!(
                 "ListPullTimeUpdateExclusions tells of the caller's own registry {}, not of {account}",
                 caller.account
-            )))
+            ))),
         }
     };
     let (replication, pull_through, exclusions) = futures::try_join!(replication, pull_through, exclusions)?;
