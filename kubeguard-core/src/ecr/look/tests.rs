@@ -204,19 +204,19 @@ fn page(entries: &[Entry], next: Option<&str>) -> EntryPage {
     EntryPage { entries: entries.iter().cloned().map(Ok).collect(), next: next.map(str::to_owned) }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the signature of `Look::choose`")]
+#[expect(clippy::unnecessary_wraps, reason = "the signature of what chooses")]
 fn all(repositories: &[Repository]) -> Result<Vec<String>> {
     Ok(repositories.iter().map(|repository| repository.name.clone()).collect())
 }
 
 fn look(manifests: &ManifestCache) -> Look<'_> {
     let now = "2026-11-22T09:00:00Z".parse().unwrap();
-    Look { choose: &all, replication: true, pull_through: true, manifests, progress: &|_| {}, now }
+    Look { replication: true, pull_through: true, indexes: true, manifests, progress: &|_| {}, now }
 }
 
 async fn seen(registry: &Written) -> RegistrySnapshot {
     let cache = ManifestCache::in_memory();
-    snapshot(registry, &look(&cache)).await.unwrap()
+    snapshot(registry, all, &look(&cache)).await.unwrap()
 }
 
 fn problem(snapshot: &RegistrySnapshot, name: &str) -> Option<Problem> {
@@ -277,7 +277,7 @@ async fn credentials_that_end_stop_everything() {
     {
         let registry = Written::new(&[("a", pages()), ("b", pages())]).fails(operation, about, ErrorKind::Credentials);
         let cache = ManifestCache::in_memory();
-        let error = snapshot(&registry, &look(&cache)).await.unwrap_err();
+        let error = snapshot(&registry, all, &look(&cache)).await.unwrap_err();
         assert!(matches!(&error, Error::Registry { source, .. } if source.kind == ErrorKind::Credentials), "{error}");
         assert!(error.hint().unwrap().contains("sign in again"));
     }
@@ -290,7 +290,7 @@ async fn what_chooses_nothing_usable_ends_before_anything_else_is_asked() {
     let nothing = |_: &[Repository]| {
         Err(Error::Rules { file: "policy.yaml".to_owned(), problem: "the pattern matches no repository".to_owned() })
     };
-    let error = snapshot(&registry, &Look { choose: &nothing, ..look(&cache) }).await.unwrap_err();
+    let error = snapshot(&registry, nothing, &look(&cache)).await.unwrap_err();
     assert!(matches!(error, Error::Rules { .. }), "{error}");
     assert_eq!(*registry.calls.lock().unwrap(), ["DescribeRepositories"]);
 }
@@ -331,7 +331,7 @@ async fn only_indexes_are_read_once_in_their_life_and_count_as_pulled() {
     let registry = Written::new(&[("app", vec![page(&[image("a"), image("b"), listed.clone()], None)])]).has(&manifest);
     let folder = tempfile::tempdir().unwrap();
     let cache = ManifestCache::in_folder(folder.path());
-    let first = snapshot(&registry, &look(&cache)).await.unwrap();
+    let first = snapshot(&registry, all, &look(&cache)).await.unwrap();
     let app = &first.repositories[0];
     assert_eq!(app.indexes[&listed.digest].children[0].digest, Digest::of(b"a"));
     assert_eq!(app.manifests_read, [listed.digest]);
@@ -340,10 +340,27 @@ async fn only_indexes_are_read_once_in_their_life_and_count_as_pulled() {
         assert_eq!(entry.last_pulled_at, pulled, "as it is after our own read");
     }
 
-    let second = snapshot(&registry, &look(&ManifestCache::in_folder(folder.path()))).await.unwrap();
+    let second = snapshot(&registry, all, &look(&ManifestCache::in_folder(folder.path()))).await.unwrap();
     assert_eq!(second.repositories[0].indexes, app.indexes);
     assert!(second.repositories[0].manifests_read.is_empty());
     assert_eq!((registry.calls("BatchGetImage"), registry.calls("Describe ")), (1, 1));
+}
+
+#[tokio::test]
+async fn indexes_can_be_left_unread_and_read_one_by_one() {
+    let ((first, a), (second, b)) = (index("a"), index("b"));
+    let entries = [a.clone(), b.clone(), image("a")];
+    let registry = Written::new(&[("app", vec![page(&entries, None)])]).has(&first).has(&second);
+    let cache = ManifestCache::in_memory();
+    let sparing = Look { indexes: false, ..look(&cache) };
+    let mut app = snapshot(&registry, all, &sparing).await.unwrap().repositories.remove(0);
+    assert_eq!((app.problem.clone(), app.indexes.len(), registry.calls("BatchGetImage")), (None, 0, 0));
+
+    let wanted = BTreeSet::from([a.digest, image("a").digest]);
+    assert_eq!(read_indexes(&registry, &mut app, &wanted, &cache).await.unwrap(), None);
+    assert_eq!((app.indexes.keys().collect::<Vec<_>>(), app.manifests_read.clone()), (vec![&a.digest], vec![a.digest]));
+    let again = snapshot(&registry, all, &sparing).await.unwrap();
+    assert_eq!(again.repositories[0].indexes, app.indexes, "what was read once is told");
 }
 
 #[tokio::test]
@@ -392,15 +409,15 @@ async fn images_are_read_only_when_asked_for() {
     let listed = entry(Digest::of(&manifest), IMAGE);
     let registry = Written::new(&[("app", vec![page(std::slice::from_ref(&listed), None)])]).has(&manifest);
     let cache = ManifestCache::in_memory();
-    let mut app = snapshot(&registry, &look(&cache)).await.unwrap().repositories.remove(0);
+    let mut app = snapshot(&registry, all, &look(&cache)).await.unwrap().repositories.remove(0);
     assert_eq!(registry.calls("BatchGetImage"), 0);
-    assert_eq!(read_images(&registry, &mut app, &[listed.digest], &cache).await.unwrap(), None);
+    assert_eq!(read_images(&registry, &mut app, &BTreeSet::from([listed.digest]), &cache).await.unwrap(), None);
     assert_eq!(app.configs[&listed.digest], config);
     assert_eq!(app.layers[&listed.digest], [(layer, 7)]);
     assert_eq!(app.manifests_read, [listed.digest]);
 
     let absent = Digest::of(b"absent");
-    let problem = read_images(&registry, &mut app, &[absent], &cache).await.unwrap().unwrap();
+    let problem = read_images(&registry, &mut app, &BTreeSet::from([absent]), &cache).await.unwrap().unwrap();
     assert_eq!(problem.kind, ProblemKind::ManifestUnreadable);
 }
 
@@ -412,7 +429,7 @@ async fn progress_tells_what_is_chosen_and_done() {
     let chosen = |_: &[Repository]| Ok(vec!["a".to_owned(), "b".to_owned()]);
     let told = Mutex::new(Vec::new());
     let progress = |progress: Progress<'_>| told.lock().unwrap().push(format!("{progress:?}"));
-    snapshot(&registry, &Look { choose: &chosen, progress: &progress, ..look(&cache) }).await.unwrap();
+    snapshot(&registry, chosen, &Look { progress: &progress, ..look(&cache) }).await.unwrap();
     let told = told.into_inner().unwrap();
     assert_eq!(told[0], "Listed { all: 3, chosen: 2 }");
     assert!(told.last().unwrap().contains("done: 2, of: 2"), "{told:?}");
