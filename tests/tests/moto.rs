@@ -16,7 +16,7 @@ use kubeguard_core::ecr::aws::AwsAccess;
 use kubeguard_core::ecr::look::{Look, snapshot};
 use kubeguard_core::ecr::manifests::ManifestCache;
 use kubeguard_core::ecr::registry::{ErrorKind, ImageId, Registry as _, StorageClass};
-use kubeguard_core::ecr::snapshot::{ProblemKind, Reading};
+use kubeguard_core::ecr::snapshot::{ProblemKind, Reading, Repository};
 use kubeguard_core::images::Digest;
 use serde_json::{Value, json};
 
@@ -144,14 +144,15 @@ async fn the_sdk_lists_reads_and_deletes_in_an_independent_implementation() {
 
     let cache = ManifestCache::in_memory();
     let look = Look {
-        choose: &|all| Ok(all.iter().map(|repository| repository.name.clone()).collect()),
         replication: true,
         pull_through: false,
+        indexes: true,
         manifests: &cache,
         progress: &|_| {},
         now: "2026-11-22T10:00:00Z".parse().expect("a time"),
     };
-    let seen = snapshot(&registry, &look).await.expect("a snapshot");
+    let all = |all: &[Repository]| Ok(all.iter().map(|repository| repository.name.clone()).collect());
+    let seen = snapshot(&registry, all, &look).await.expect("a snapshot");
     assert_eq!(seen.caller_account, "123456789012");
     let Reading::Read(rules) = &seen.replication else { panic!("{:?}", seen.replication) };
     assert!(rules[0].deletes, "the flag that the SDK has no field for");

@@ -4,13 +4,15 @@
 
 mod entries;
 mod indexes;
+#[cfg(test)]
+mod tests;
 
 use futures::StreamExt as _;
 use futures::stream;
 use jiff::Timestamp;
 
 pub use entries::describe;
-pub use indexes::read_images;
+pub use indexes::{read_images, read_indexes};
 
 use super::manifests::ManifestCache;
 use super::registry::{CallError, ErrorKind, Registry};
@@ -22,14 +24,14 @@ use crate::error::{Error, Result};
 /// Calls, and repositories, that are under way at once.
 pub const AT_ONCE: usize = 8;
 
-/// What to look at, and how.
+/// How to look.
 pub struct Look<'a> {
-    /// Chooses the repositories to read from all there are; runs before anything else is asked of the registry.
-    pub choose: &'a (dyn Fn(&[Repository]) -> Result<Vec<String>> + Sync),
     /// Replication rules are read; otherwise there are declared to be none.
     pub replication: bool,
     /// Pull-through rules are read; otherwise there are declared to be none.
     pub pull_through: bool,
+    /// Manifests of all indexes are read; otherwise only those that the cache has are told.
+    pub indexes: bool,
     /// Manifests that were read before.
     pub manifests: &'a ManifestCache,
     /// Told how far it is.
@@ -70,20 +72,26 @@ pub enum Progress<'a> {
 
 /// Looks at a registry: at most [`AT_ONCE`] repositories at once, each listed once, to its end.
 ///
-/// Manifests are read only of indexes that the cache does not have, since reading one counts as a pull.
+/// `choose` names the repositories to read of all there are, before anything else is asked of the registry. Manifests
+/// are read only of indexes that the cache does not have, since reading one counts as a pull.
 ///
 /// # Errors
 /// [`Error::Registry`] when the repositories cannot be listed, nobody can be named as the caller, or the credentials
 /// are not valid; the error of `choose`; [`Error::Io`] when the cache cannot be used. A repository or a setting that
 /// cannot be read is part of the snapshot.
-pub async fn snapshot<R: Registry>(registry: &R, look: &Look<'_>) -> Result<RegistrySnapshot> {
+pub async fn snapshot<R: Registry>(
+    registry: &R,
+    choose: impl FnOnce(&[Repository]) -> Result<Vec<String>>,
+    look: &Look<'_>,
+) -> Result<RegistrySnapshot> {
     let failed = |doing: String| move |source: CallError| Error::Registry { doing, source: Box::new(source) };
     let mut all =
         registry.repositories().await.map_err(failed(format!("list the repositories of {}", registry.id())))?;
     let taken_at = registry.now().unwrap_or(look.now);
-    let chosen = (look.choose)(&all)?;
+    let mut chosen = choose(&all)?;
+    chosen.sort_unstable();
     (look.progress)(Progress::Listed { all: all.len(), chosen: chosen.len() });
-    all.retain(|repository| chosen.contains(&repository.name));
+    all.retain(|repository| chosen.binary_search(&repository.name).is_ok());
 
     let caller = registry.caller().await.map_err(failed("tell whose credentials these are".to_owned()))?;
     let settings = settings(registry, look).await.map_err(failed(format!("read the settings of {}", registry.id())))?;
@@ -92,7 +100,7 @@ pub async fn snapshot<R: Registry>(registry: &R, look: &Look<'_>) -> Result<Regi
     let mut reads = stream::iter(all)
         .map(|listed| async move {
             let doing = format!("read repository {}", listed.name);
-            repository(registry, listed, look.manifests, look.progress).await.map_err(|trouble| trouble.error(doing))
+            repository(registry, listed, look).await.map_err(|trouble| trouble.error(doing))
         })
         .buffer_unordered(AT_ONCE);
     while let Some(read) = reads.next().await {
@@ -151,14 +159,13 @@ pub async fn settings<R: Registry>(registry: &R, look: &Look<'_>) -> Result<Sett
         if look.pull_through { reading(registry.pull_through_rules().await) } else { Ok(Reading::Read(Vec::new())) }
     };
     let exclusions = async {
-        let caller = registry.caller().await?;
-        if caller.account == *account {
-            reading(registry.pull_time_exclusions().await)
-        } else {
-            Ok(Reading::Failed(format!(
+        match reading(registry.caller().await)? {
+            Reading::Failed(why) => Ok(Reading::Failed(why)),
+            Reading::Read(caller) if caller.account == *account => reading(registry.pull_time_exclusions().await),
+            Reading::Read(caller) => Ok(Reading::Failed(format!(
                 "ListPullTimeUpdateExclusions tells of the caller's own registry {}, not of {account}",
                 caller.account
-            )))
+            ))),
         }
     };
     let (replication, pull_through, exclusions) = futures::try_join!(replication, pull_through, exclusions)?;
@@ -235,8 +242,7 @@ impl Stop {
 pub async fn repository<R: Registry>(
     registry: &R,
     repository: Repository,
-    manifests: &ManifestCache,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
+    look: &Look<'_>,
 ) -> Result<RepositorySnapshot, Trouble> {
     let mut read = RepositorySnapshot {
         repository,
@@ -248,20 +254,19 @@ pub async fn repository<R: Registry>(
         manifests_read: Vec::new(),
         problem: None,
     };
-    match fill(registry, &mut read, manifests, progress).await {
+    match fill(registry, &mut read, look).await {
         Ok(()) => Ok(read),
         Err(Stop::Here(problem)) => Ok(RepositorySnapshot { problem: Some(problem), ..read }),
         Err(Stop::Everywhere(trouble)) => Err(trouble),
     }
 }
 
-async fn fill<R: Registry>(
-    registry: &R,
-    read: &mut RepositorySnapshot,
-    manifests: &ManifestCache,
-    progress: &(dyn Fn(Progress<'_>) + Sync),
-) -> Result<(), Stop> {
+async fn fill<R: Registry>(registry: &R, read: &mut RepositorySnapshot, look: &Look<'_>) -> Result<(), Stop> {
     read.aws_tags = registry.repository_tags(&read.repository.arn).await?;
-    read.entries = entries::list(registry, &read.repository.name, progress).await?;
-    indexes::read(registry, read, manifests).await
+    read.entries = entries::list(registry, &read.repository.name, look.progress).await?;
+    if look.indexes {
+        indexes::read(registry, read, look.manifests).await
+    } else {
+        indexes::recall(read, look.manifests)
+    }
 }

@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Starts that the present speed is measured by.
+/// Starts that the present speed is measured by, at most,
 const MEASURED: usize = 32;
+/// and how old they may be.
+const OF_LATE: Duration = Duration::from_secs(2);
 /// No refusal makes it slower than this: calls per second.
 const SLOWEST: f64 = 0.5;
 
@@ -52,18 +54,21 @@ impl Pace {
         if self.lowered.is_some_and(|lowered| started <= lowered) {
             return;
         }
-        let limit = self.limit.unwrap_or_else(|| self.speed(now)) / 2.0;
-        self.limit = Some(limit.max(SLOWEST));
+        // What was allowed and not used says nothing.
+        let speed = self.speed(now);
+        let limit = (self.limit.map_or(speed, |limit| limit.min(speed)) / 2.0).max(SLOWEST);
+        self.limit = Some(limit);
         self.lowered = Some(now);
-        self.next = Some(now + Duration::from_secs_f64(1.0 / limit.max(SLOWEST)));
+        self.next = Some(now + Duration::from_secs_f64(1.0 / limit));
     }
 
     /// Calls per second of late.
     fn speed(&self, now: Instant) -> f64 {
-        let since = self.starts.front().map_or(Duration::ZERO, |first| now.saturating_duration_since(*first));
-        let count = u32::try_from(self.starts.len()).map_or(0.0, f64::from);
+        let ages =
+            || self.starts.iter().map(|start| now.saturating_duration_since(*start)).filter(|age| *age <= OF_LATE);
+        let count = u32::try_from(ages().count()).map_or(0.0, f64::from);
         // Few calls at once say little about a second.
-        count / since.as_secs_f64().max(0.1)
+        count / ages().max().unwrap_or(OF_LATE).as_secs_f64().max(0.1)
     }
 }
 
@@ -117,6 +122,14 @@ mod tests {
             pace.refused(start, now + 100 * MILLI);
         }
         assert_eq!(pace.limit, Some(40.0), "8 calls in 100 ms, halved");
+    }
+
+    #[test]
+    fn a_pace_that_nobody_uses_is_lowered_from_what_is_used() {
+        let (mut pace, now) = (Pace { limit: Some(500.0), ..Pace::default() }, Instant::now());
+        let starts: Vec<Instant> = (0..10).map(|n| pace.start(now + n * 100 * MILLI)).collect();
+        pace.refused(starts[9], now + Duration::from_secs(1));
+        assert_eq!(pace.limit, Some(5.0), "10 calls in a second, halved");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Manifests that a look needs: of every index, once; of single images only where somebody asks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Problem, Stop, Trouble, entries};
 use crate::ecr::manifests::{ImageManifest, ManifestCache, check};
@@ -11,23 +11,79 @@ use crate::images::Digest;
 const INDEX_TYPES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
-/// Reads what the indexes of a repository list.
+/// Reads what all indexes of a repository list.
 pub(super) async fn read<R: Registry>(
     registry: &R,
     read: &mut RepositorySnapshot,
     cache: &ManifestCache,
 ) -> Result<(), Stop> {
+    let digests = listed(read);
+    take(registry, read, &digests, cache).await
+}
+
+/// Tells what those indexes list whose manifests were read before.
+pub(super) fn recall(read: &mut RepositorySnapshot, cache: &ManifestCache) -> Result<(), Stop> {
+    for digest in listed(read) {
+        if let Some(manifest) = cache.get(digest)? {
+            read.indexes.insert(digest, index(digest, &manifest)?);
+        }
+    }
+    Ok(())
+}
+
+/// Reads what some indexes of a repository list into [`RepositorySnapshot::indexes`]; digests of others are left out.
+///
+/// An index that cannot be had or read leaves nothing there; its problem is returned.
+///
+/// # Errors
+/// A [`Trouble`], which no other repository would escape.
+pub async fn read_indexes<R: Registry>(
+    registry: &R,
+    read: &mut RepositorySnapshot,
+    digests: &BTreeSet<Digest>,
+    cache: &ManifestCache,
+) -> Result<Option<Problem>, Trouble> {
+    let digests: Vec<Digest> = listed(read).into_iter().filter(|digest| digests.contains(digest)).collect();
+    ended(take(registry, read, &digests, cache).await)
+}
+
+/// Digests of the entries that are indexes.
+fn listed(read: &RepositorySnapshot) -> Vec<Digest> {
     let is_index =
         |entry: &&Entry| entry.media_type.as_ref().is_some_and(|media_type| INDEX_TYPES.contains(&media_type.as_str()));
-    let digests: Vec<Digest> = read.entries.iter().filter(is_index).map(|entry| entry.digest).collect();
-    let mut indexes = BTreeMap::new();
-    each(registry, read, &digests, cache, |digest, manifest| {
-        indexes.insert(digest, IndexManifest::read(manifest)?);
+    read.entries.iter().filter(is_index).map(|entry| entry.digest).collect()
+}
+
+async fn take<R: Registry>(
+    registry: &R,
+    read: &mut RepositorySnapshot,
+    digests: &[Digest],
+    cache: &ManifestCache,
+) -> Result<(), Stop> {
+    let mut indexes = Vec::with_capacity(digests.len());
+    let ended = each(registry, read, digests, cache, |digest, manifest| {
+        indexes.push((digest, index(digest, manifest)?));
         Ok(())
     })
-    .await?;
-    read.indexes = indexes;
-    Ok(())
+    .await;
+    read.indexes.extend(indexes);
+    ended
+}
+
+fn index(digest: Digest, manifest: &[u8]) -> Result<IndexManifest, Stop> {
+    IndexManifest::read(manifest).map_err(|why| unread(digest, &why))
+}
+
+fn unread(digest: Digest, why: &str) -> Stop {
+    Stop::manifest(format!("the manifest of {digest} cannot be read: {why}"))
+}
+
+fn ended(ended: Result<(), Stop>) -> Result<Option<Problem>, Trouble> {
+    match ended {
+        Ok(()) => Ok(None),
+        Err(Stop::Here(problem)) => Ok(Some(problem)),
+        Err(Stop::Everywhere(trouble)) => Err(trouble),
+    }
 }
 
 /// Reads the manifests of single images into [`RepositorySnapshot::configs`] and [`RepositorySnapshot::layers`].
@@ -40,12 +96,13 @@ pub(super) async fn read<R: Registry>(
 pub async fn read_images<R: Registry>(
     registry: &R,
     read: &mut RepositorySnapshot,
-    digests: &[Digest],
+    digests: &BTreeSet<Digest>,
     cache: &ManifestCache,
 ) -> Result<Option<Problem>, Trouble> {
+    let digests: Vec<Digest> = digests.iter().copied().collect();
     let mut images = Vec::new();
-    let ended = each(registry, read, digests, cache, |digest, manifest| {
-        images.push((digest, ImageManifest::read(manifest)?));
+    let result = each(registry, read, &digests, cache, |digest, manifest| {
+        images.push((digest, ImageManifest::read(manifest).map_err(|why| unread(digest, &why))?));
         Ok(())
     })
     .await;
@@ -53,11 +110,7 @@ pub async fn read_images<R: Registry>(
         read.configs.extend(image.config.map(|config| (digest, config)));
         read.layers.extend(image.layers.map(|layers| (digest, layers)));
     }
-    match ended {
-        Ok(()) => Ok(None),
-        Err(Stop::Here(problem)) => Ok(Some(problem)),
-        Err(Stop::Everywhere(trouble)) => Err(trouble),
-    }
+    ended(result)
 }
 
 /// Gives every manifest to `take`, from the cache or, once in its life, from the registry.
@@ -66,15 +119,12 @@ async fn each<R: Registry>(
     read: &mut RepositorySnapshot,
     digests: &[Digest],
     cache: &ManifestCache,
-    mut take: impl FnMut(Digest, &[u8]) -> Result<(), String>,
+    mut take: impl FnMut(Digest, &[u8]) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let mut parse = |digest: Digest, manifest: &[u8]| {
-        take(digest, manifest).map_err(|why| Stop::manifest(format!("the manifest of {digest} cannot be read: {why}")))
-    };
     let mut missing = Vec::new();
     for digest in digests {
         match cache.get(*digest)? {
-            Some(manifest) => parse(*digest, &manifest)?,
+            Some(manifest) => take(*digest, &manifest)?,
             None => missing.push(*digest),
         }
     }
@@ -93,7 +143,7 @@ async fn each<R: Registry>(
             };
             check(*digest, manifest).map_err(Stop::manifest)?;
             cache.keep(*digest, manifest)?;
-            parse(*digest, manifest)?;
+            take(*digest, manifest)?;
         }
         refresh(registry, read, batch).await?;
     }
