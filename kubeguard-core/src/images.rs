@@ -1,6 +1,6 @@
 //! Image references, and every place of a cluster that names one.
 //!
-//! [`reference`] parses a reference instead of comparing text, [`Collector`] finds them in objects, [`inventory`] is what
+//! [`mod@reference`] parses a reference instead of comparing text, [`Collector`] finds them in objects, [`inventory`] is what
 //! one cluster needs, as data and as a file. Nothing here speaks to a registry.
 
 mod extract;
