@@ -26,6 +26,8 @@ pub mod access;
 pub mod canonical;
 pub mod cron;
 #[cfg(feature = "ecr")]
+mod document;
+#[cfg(feature = "ecr")]
 pub mod ecr;
 pub mod error;
 pub mod gather;

@@ -86,6 +86,11 @@ impl HostMap {
         Ok(Self { aliases })
     }
 
+    /// Returns whether a lower-case host has an alias.
+    pub(super) fn has(&self, host: &str) -> bool {
+        self.aliases.iter().any(|alias| alias.host == host)
+    }
+
     /// Returns host and path with an alias replaced by what it stands for.
     pub(super) fn replace(&self, host: String, path: &str) -> (String, String) {
         for alias in self.aliases.iter().filter(|alias| alias.host == host) {
