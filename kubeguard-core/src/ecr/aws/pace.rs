@@ -10,8 +10,11 @@ const OF_LATE: Duration = Duration::from_secs(2);
 /// No refusal makes it slower than this: calls per second.
 const SLOWEST: f64 = 0.5;
 
+/// Refusals among the last [`u32::BITS`] answers that are still few: the pace is nearly right.
+const FEW: u32 = 6;
+
 /// The pace of all calls to one registry: none until the first refusal, then half of what was too fast, then slowly
-/// faster again, by about one call per second each second.
+/// faster again, by about one call per second each second. Refusals that stay few lower it by a tenth.
 ///
 /// Pure: time is passed in.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub(super) struct Pace {
     starts: VecDeque<Instant>,
     /// Last time it was lowered.
     lowered: Option<Instant>,
+    /// The newest answers, one bit each, set for a refusal.
+    refusals: u32,
 }
 
 impl Pace {
@@ -42,6 +47,7 @@ impl Pace {
 
     /// Notes that a call was accepted.
     pub(super) fn accepted(&mut self) {
+        self.refusals <<= 1;
         if let Some(limit) = &mut self.limit {
             *limit += 1.0 / limit.max(1.0);
         }
@@ -51,12 +57,18 @@ impl Pace {
     ///
     /// Calls that were on their way already when the pace was lowered say nothing of the new pace.
     pub(super) fn refused(&mut self, started: Instant, now: Instant) {
+        self.refusals = self.refusals << 1 | 1;
         if self.lowered.is_some_and(|lowered| started <= lowered) {
             return;
         }
         // What was allowed and not used says nothing.
         let speed = self.speed(now);
-        let limit = (self.limit.map_or(speed, |limit| limit.min(speed)) / 2.0).max(SLOWEST);
+        let limit = match self.limit {
+            Some(limit) if self.refusals.count_ones() <= FEW => limit.min(speed) * 0.9,
+            Some(limit) => limit.min(speed) / 2.0,
+            None => speed / 2.0,
+        };
+        let limit = limit.max(SLOWEST);
         self.limit = Some(limit);
         self.lowered = Some(now);
         self.next = Some(now + Duration::from_secs_f64(1.0 / limit));
@@ -126,10 +138,22 @@ mod tests {
 
     #[test]
     fn a_pace_that_nobody_uses_is_lowered_from_what_is_used() {
-        let (mut pace, now) = (Pace { limit: Some(500.0), ..Pace::default() }, Instant::now());
+        let (mut pace, now) = (Pace { limit: Some(500.0), refusals: u32::MAX, ..Pace::default() }, Instant::now());
         let starts: Vec<Instant> = (0..10).map(|n| pace.start(now + n * 100 * MILLI)).collect();
         pace.refused(starts[9], now + Duration::from_secs(1));
         assert_eq!(pace.limit, Some(5.0), "10 calls in a second, halved");
+    }
+
+    #[test]
+    fn refusals_that_have_nothing_to_do_with_the_pace_do_not_bring_it_to_a_crawl() {
+        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        let begun = now;
+        for number in 1..=200 {
+            let start = pace.start(now);
+            now = start.max(now) + 5 * MILLI;
+            if number % 7 == 0 { pace.refused(start, now) } else { pace.accepted() }
+        }
+        assert!(now - begun < Duration::from_secs(20), "{:?}", now - begun);
     }
 
     #[test]

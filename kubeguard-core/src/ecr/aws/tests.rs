@@ -16,8 +16,10 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 
 use super::{AwsAccess, Ecr, Retry};
+use crate::ecr::look::{Look, snapshot};
+use crate::ecr::manifests::ManifestCache;
 use crate::ecr::registry::{CallError, Caller, ErrorKind, ImageId, Registry, StorageClass};
-use crate::ecr::snapshot::Status;
+use crate::ecr::snapshot::{ProblemKind, Repository, Status};
 use crate::error::Error;
 use crate::images::Digest;
 
@@ -345,5 +347,103 @@ async fn where_sts_does_not_answer_the_registry_names_the_account() {
     let wire = Wire::new(move |_, _| Answer::Text(403, denied));
     let error = wire.registry().await.caller().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Credentials, "expired credentials are no reason to guess: {error}");
+    assert_eq!(wire.requests.lock().unwrap().len(), 1);
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the signature of what chooses")]
+fn everything(all: &[Repository]) -> crate::error::Result<Vec<String>> {
+    Ok(all.iter().map(|repository| repository.name.clone()).collect())
+}
+
+fn look(manifests: &ManifestCache) -> Look<'_> {
+    let now = "2026-11-22T09:00:00Z".parse().unwrap();
+    Look { replication: true, pull_through: true, indexes: true, manifests, progress: &|_| {}, now }
+}
+
+fn repositories(count: usize) -> Value {
+    let row = |number| {
+        let name = format!("r{number:04}");
+        json!({"repositoryArn": format!("arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{name}"), "repositoryName": name})
+    };
+    (0..count).map(row).collect()
+}
+
+#[tokio::test]
+async fn three_of_1200_repositories_are_denied_and_all_others_are_read() {
+    const DENIED: [&str; 3] = ["r0007", "r0500", "r1199"];
+    let wire = Wire::new(|operation, body| match operation {
+        "GetCallerIdentity" => Answer::Text(200, IDENTITY),
+        "DescribeRepositories" => Answer::Json(200, json!({"repositories": repositories(1200)})),
+        "DescribeRegistry" => Answer::Json(200, json!({"registryId": ACCOUNT})),
+        "DescribeImages" if DENIED.iter().any(|name| body["repositoryName"] == *name) => {
+            refusal("AccessDeniedException")
+        }
+        "DescribeImages" => Answer::Json(200, json!({"imageDetails": [{"imageDigest": Digest::of(b"1")}]})),
+        _ => Answer::Json(200, json!({})),
+    });
+    let cache = ManifestCache::in_memory();
+    let seen = snapshot(&wire.registry().await, everything, &look(&cache)).await.unwrap();
+    let denied: Vec<&str> = seen
+        .repositories
+        .iter()
+        .filter(|read| read.problem.as_ref().is_some_and(|problem| problem.kind == ProblemKind::AccessDenied))
+        .map(|read| read.repository.name.as_str())
+        .collect();
+    assert_eq!(denied, DENIED);
+    assert_eq!(seen.repositories.iter().filter(|read| read.entries.len() == 1).count(), 1197);
+    assert_eq!(seen.taken_at, "2026-11-22T10:00:00Z".parse().unwrap(), "the registry's clock wins");
+    assert_eq!(wire.requests.lock().unwrap().len(), 4 + 2 * 1200, "no call is made twice");
+}
+
+#[tokio::test]
+async fn throttled_pages_come_all_the_same_and_every_repetition_is_told() {
+    let count = Arc::new(Mutex::new(0_usize));
+    let wire = Wire::new(move |operation, body| {
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        if count.is_multiple_of(7) {
+            return refusal("ThrottlingException");
+        }
+        match operation {
+            "DescribeRepositories" => Answer::Json(200, json!({"repositories": repositories(1)})),
+            "DescribeRegistry" => Answer::Json(200, json!({"registryId": ACCOUNT})),
+            "GetCallerIdentity" => Answer::Text(200, IDENTITY),
+            "DescribeImages" => {
+                let from: usize = body["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
+                let until = (from + 100).min(2350);
+                let row =
+                    |n: usize| json!({"imageDigest": Digest::of(&n.to_le_bytes()), "imageTags": [format!("v{n}")]});
+                let rows: Value = (from..until).map(row).collect();
+                let next = if until < 2350 { json!(until.to_string()) } else { Value::Null };
+                Answer::Json(200, json!({"imageDetails": rows, "nextToken": next}))
+            }
+            _ => Answer::Json(200, json!({})),
+        }
+    });
+    let told = Arc::new(Mutex::new(0_usize));
+    let registry = {
+        let told = Arc::clone(&told);
+        wire.registry_with(move |retry| {
+            assert_eq!(retry.error.kind, ErrorKind::Throttled);
+            *told.lock().unwrap() += 1;
+        })
+        .await
+    };
+    let cache = ManifestCache::in_memory();
+    let seen = snapshot(&registry, everything, &look(&cache)).await.unwrap();
+    assert_eq!((seen.repositories[0].problem.clone(), seen.repositories[0].entries.len()), (None, 2350));
+    let requests = wire.requests.lock().unwrap().len();
+    assert_eq!(*told.lock().unwrap(), requests / 7, "of {requests} requests");
+}
+
+#[tokio::test]
+async fn a_registry_of_another_account_that_grants_nothing_is_an_error_with_the_action_it_needs() {
+    let wire = Wire::new(|_, _| refusal("AccessDeniedException"));
+    let cache = ManifestCache::in_memory();
+    let error = snapshot(&wire.registry().await, everything, &look(&cache)).await.unwrap_err();
+    assert_eq!(error.to_string(), "cannot list the repositories of 111122223333/us-east-1");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(cause, "DescribeRepositories: AccessDeniedException: its words");
+    assert!(error.hint().unwrap().contains("ecr:DescribeRepositories"), "{:?}", error.hint());
     assert_eq!(wire.requests.lock().unwrap().len(), 1);
 }

@@ -104,6 +104,8 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -122,6 +124,21 @@ mod tests {
         assert!(pauses.is_sorted() && pauses.iter().all(|pause| *pause <= LONGEST_PAUSE), "{pauses:?}");
         assert!(pauses.iter().sum::<Duration>() < PATIENCE);
         assert!(pause(ErrorKind::Throttled, 3, 0.0) < pause(ErrorKind::Throttled, 3, 1.0));
+    }
+
+    #[tokio::test]
+    async fn never_more_than_eight_calls_are_under_way() {
+        let traffic = Traffic::new(Box::new(|_| {}));
+        let (now, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let call = || async {
+            most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            now.fetch_sub(1, Ordering::Relaxed);
+            Ok(())
+        };
+        let answers = futures::future::join_all((0..100).map(|_| traffic.read(call))).await;
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(most.into_inner(), AT_ONCE);
     }
 
     #[test]
