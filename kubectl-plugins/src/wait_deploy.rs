@@ -53,7 +53,7 @@ const EXAMPLES: &str = "Examples:
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// TYPE/NAME…, TYPE NAME…, or TYPE[,TYPE] with a selector
+    /// TYPE/NAME…, TYPE NAME…, or TYPE[,TYPE] with a selector; a label selector alone means objects of every kind
     #[arg(value_name = "OBJECT")]
     objects: Vec<String>,
     #[command(flatten)]
@@ -330,6 +330,9 @@ fn replay(args: &Args, path: &std::path::Path, writer: &dyn Show, terminal: Term
         if !lines.is_empty() && !terminal.answer(&lines) {
             break;
         }
+    }
+    for difference in replay.differences() {
+        terminal.say(&format!("the rules have changed since: {difference}"));
     }
     if replay.is_cut() {
         terminal.say(&format!("warning: {file} was cut; this is judged from what is there"));

@@ -10,6 +10,7 @@ use kubeguard_testkit::{FakeCluster, Fault};
 use serde_json::{Value, json};
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/team/deployments";
+const CONFIGS: &str = "/api/v1/namespaces/team/configmaps";
 
 struct Run {
     folder: tempfile::TempDir,
@@ -90,6 +91,64 @@ fn no_such_object_is_missing_after_its_hold_and_at_once_when_one_look_is_asked_f
     ");
     let waited = run.run(&["deploy/web", "--profile", "strict", "-o", "name"]);
     assert_eq!(waited.status.code(), Some(1), "{}", text(&waited));
+}
+
+#[test]
+fn labels_alone_mean_whatever_carries_them_and_what_another_owns_is_judged_through_it() {
+    let run = Run::new();
+    run.fake.serve("", "v1", "ConfigMap", "configmaps");
+    run.fake.serve("apps", "v1", "Deployment", "deployments");
+    run.fake.serve("apps", "v1", "ReplicaSet", "replicasets");
+    let labels = json!({"set": "a"});
+    let object = |kind: &str, api: &str, name: &str| {
+        json!({"apiVersion": api, "kind": kind,
+            "metadata": {"name": name, "namespace": "team", "uid": name, "generation": 1, "labels": labels}})
+    };
+    let mut web = object("Deployment", "apps/v1", "web");
+    web["spec"] = json!({"replicas": 0});
+    web["status"] = json!({"observedGeneration": 1});
+    run.fake.put(DEPLOYMENTS, web);
+    let mut owned = object("ReplicaSet", "apps/v1", "web-1");
+    owned["metadata"]["ownerReferences"] = json!([{"kind": "Deployment", "name": "web", "uid": "web"}]);
+    run.fake.put("/apis/apps/v1/namespaces/team/replicasets", owned);
+    run.fake.put(CONFIGS, object("ConfigMap", "v1", "settings"));
+    let found = run.run(&["-l", "set=a", "--once", "-q", "-o", "json"]);
+    assert_eq!(found.status.code(), Some(0), "{}", text(&found));
+    let report: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let names: Vec<&Value> = report["items"].as_array().unwrap().iter().map(|item| &item["name"]).collect();
+    assert_eq!(names, ["settings", "web"], "no ReplicaSet");
+
+    let none = run.run(&["-l", "set=b", "--once", "-q"]);
+    assert!(text(&none).starts_with("2\nerror: no object of any kind has the labels set=b"), "{}", text(&none));
+
+    // What could not be looked through may hold a member: that is never a yes.
+    run.fake.fail("list", CONFIGS, Fault::Status(403, "Forbidden"), None);
+    let partly = run.run(&["-l", "set=a", "--once", "-q"]);
+    assert_ne!(partly.status.code(), Some(0), "{}", text(&partly));
+    assert!(text(&partly).contains("configmaps"), "{}", text(&partly));
+}
+
+#[test]
+fn a_recording_judged_by_other_rules_shows_both_verdicts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/recordings");
+    let recorded = std::fs::read_to_string(folder.join("a-good-rollout.ndjson")).unwrap();
+    let mut lines: Vec<Value> = recorded.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines[0]["packHash"] = "another".into();
+    let verdict = lines.iter_mut().find(|line| line["type"] == "verdict" && line["verdict"] == "complete").unwrap();
+    verdict["reason"] = "Changed".into();
+    let text_of = |lines: &[Value]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text_of(&lines)).unwrap();
+    let replay = |path: &Path| {
+        Command::new(env!("CARGO_BIN_EXE_kubectl-wait_deploy")).arg("--replay").arg(path).output().unwrap()
+    };
+    let shown = replay(file.path());
+    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown));
+    assert!(text(&shown).contains("the rules have changed since: recorded complete(Changed) for "), "{}", text(&shown));
+
+    lines[0]["packHash"] = serde_json::from_str::<Value>(recorded.lines().next().unwrap()).unwrap()["packHash"].clone();
+    std::fs::write(file.path(), text_of(&lines)).unwrap();
+    assert_eq!(replay(file.path()).status.code(), Some(2), "with the same rules a difference is an error");
 }
 
 #[test]
@@ -416,7 +475,8 @@ fn the_short_help_lists_flags_exit_codes_and_examples() {
       help        Print this message or the help of the given subcommand(s)
 
     Arguments:
-      [OBJECT]...  TYPE/NAME…, TYPE NAME…, or TYPE[,TYPE] with a selector
+      [OBJECT]...  TYPE/NAME…, TYPE NAME…, or TYPE[,TYPE] with a selector; a label selector alone means
+                   objects of every kind
 
     Options:
       -h, --help     Print help (see more with '--help')
@@ -470,6 +530,8 @@ fn the_short_help_lists_flags_exit_codes_and_examples() {
           --no-rule-pack                  Judge custom resources by the generic rules alone
           --min-count <N>                 How many objects a selector must match [default: 1]
           --optional <SELECTOR>           Objects that may fail without failing the set
+          --max-broken-nodes <N|P%>       Nodes that may be broken, and so without a ready pod of a
+                                          DaemonSet: a number, or a share as in 10% [default: 100%]
           --job-mode <WHEN>               When a Job is done: complete, started [default: complete]
           --pod-mode <WHEN>               When a bare pod is done: ready, complete [default: ready]
           --record <FILE>                 Record everything that happens into a file

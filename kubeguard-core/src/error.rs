@@ -72,6 +72,16 @@ pub enum Error {
         /// What is wrong, with line and column.
         problem: String,
     },
+    /// A call to ECR or STS failed.
+    #[cfg(feature = "ecr")]
+    #[error("cannot {doing}")]
+    Registry {
+        /// What was being done, as in `list the repositories of 111122223333/us-east-1`.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: Box<crate::ecr::registry::CallError>,
+    },
     /// A file that cannot be opened, read or written.
     #[error("cannot {doing} {file}")]
     Io {
@@ -98,6 +108,8 @@ impl Error {
                 Some("kubectl api-resources lists the kinds there are".to_owned())
             }
             Self::UnknownKind { similar, .. } => Some(format!("did you mean {}?", similar.join(" or "))),
+            #[cfg(feature = "ecr")]
+            Self::Registry { source, .. } => source.hint(),
             Self::Recording { .. } | Self::Rules { .. } | Self::Io { .. } => None,
         }
     }

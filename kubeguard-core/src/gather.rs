@@ -1,6 +1,7 @@
 //! Lists, watches, files and discovery: where objects come from.
 
 pub mod discovery;
+pub mod inventory;
 pub mod manifests;
 pub mod pages;
 pub mod resource;

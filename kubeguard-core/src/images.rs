@@ -1,10 +1,17 @@
 //! Image references, and every place of a cluster that names one.
 //!
-//! [`reference`] parses a reference instead of comparing text, [`inventory`] is what one cluster needs, as data and as a
-//! file. Nothing here speaks to a registry.
+//! [`mod@reference`] parses a reference instead of comparing text, [`Collector`] finds them in objects, [`gather`]
+//! reads a cluster, [`inventory`] is what it needs, as data and as a file. Nothing here speaks to a registry.
 
+mod extract;
+pub mod gather;
+pub mod hosts;
 pub mod inventory;
+mod parse;
 pub mod reference;
 
+pub use extract::{Collector, Found, ImagePod, is_built_in};
+pub use hosts::{HostMap, Mapping};
 pub use inventory::{Inventory, Reference, Use};
+pub use parse::{is_ecr_like, is_path};
 pub use reference::{Digest, ImageKey, ImageRef, Partition, RegistryId};

@@ -23,6 +23,10 @@
 //! ```
 
 pub mod access;
+pub mod canonical;
+pub mod cron;
+#[cfg(feature = "ecr")]
+mod document;
 #[cfg(feature = "ecr")]
 pub mod ecr;
 pub mod error;

@@ -8,7 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::wait::object::{Facts, Object, ObjectKey};
 use kubeguard_core::wait::offline;
-use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, OnFailure, Paused, PodMode, Policy, Profile};
+use kubeguard_core::wait::policy::{
+    EvidenceFloor, Hold, JobMode, Level, NodeBudget, OnFailure, Paused, PodMode, Policy, Profile,
+};
 use kubeguard_core::wait::record::{Op, Record, Target};
 use kubeguard_core::wait::report::{Ended, ItemReport};
 use kubeguard_core::wait::rules::{Rules, Sources};
@@ -55,6 +57,7 @@ struct Options {
     settle: i64,
     evidence: Option<EvidenceFloor>,
     on_failure: Option<OnFailure>,
+    max_broken_nodes: Option<NodeBudget>,
     paused: Option<Paused>,
     pod_mode: Option<PodMode>,
     job_mode: Option<JobMode>,
@@ -123,6 +126,7 @@ fn policy(options: &Options) -> Policy {
         settle: SignedDuration::from_secs(options.settle),
         evidence: options.evidence.unwrap_or(default.evidence),
         on_failure: options.on_failure.unwrap_or(default.on_failure),
+        max_broken_nodes: options.max_broken_nodes.unwrap_or(default.max_broken_nodes),
         paused: options.paused.unwrap_or(default.paused),
         pod_mode: options.pod_mode.unwrap_or(default.pod_mode),
         job_mode: options.job_mode.unwrap_or(default.job_mode),

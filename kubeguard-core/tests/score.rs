@@ -150,8 +150,11 @@ fn the_judgement_agrees_with_the_controllers_experts() {
     assert!(percent(generic.agree, cases.len()) >= 82.0);
     assert!(generic.false_complete.len() <= 5, "{:?}", generic.false_complete);
     assert!(percent(pack.agree, cases.len()) >= 98.0);
-    let doubted = |file: &String| deliberate.contains_key(file.as_str());
-    assert!(pack.false_complete.iter().all(doubted), "{:?}", pack.false_complete);
+    let doubtful = |file: &str| deliberate.get(file).is_some_and(|(_, why)| why.starts_with("doubtful: "));
+    let doubts = deliberate.keys().filter(|file| doubtful(file)).count();
+    assert!(percent(doubts, cases.len()) <= 1.0, "{doubts} doubtful cases");
+    let believed: Vec<_> = pack.false_complete.iter().filter(|file| !doubtful(file)).collect();
+    assert!(believed.is_empty(), "{believed:?}");
 }
 
 /// Returns the conditions of a status, wherever they stand.

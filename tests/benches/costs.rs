@@ -1,6 +1,7 @@
 //! What the tool costs, as ratios to kubectl or to a limit, on one real control plane in one run:
 //! `cargo build --release && cargo bench -p kubeguard-testkit`. Names of parts may follow: `-- once latency many fold`.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -168,8 +169,11 @@ fn latency(plane: &ControlPlane) {
     row("a rollout to our exit against kubectl rollout status", median(ours), median(theirs));
 }
 
-/// Requests, time, CPU and memory of a wait for more and more Deployments, beside kubectl for the same set.
+/// Requests, time, CPU and memory of a wait for more and more Deployments, beside kubectl, Helm and kubedog for the same
+/// set.
 fn scale(plane: &ControlPlane) {
+    let peers: Vec<(&str, PathBuf)> =
+        ["helm", "kubedog"].into_iter().filter_map(|name| Some((name, peer(name)?))).collect();
     println!("\nobjects  tool       requests     wall      CPU  peak RSS");
     for count in [1, 100, 1000, 5000] {
         let namespace = plane.namespace("scale");
@@ -196,6 +200,34 @@ fn scale(plane: &ControlPlane) {
         let theirs =
             measure(&mut kubectl(plane, &["rollout", "status", "deploy", "-n", &namespace, "-l", "bench=many"]));
         line(count, "kubectl", "", &theirs);
+        // Their own limits on requests make more than these a matter of many minutes.
+        for (name, program) in peers.iter().filter(|_| count <= 1000) {
+            // What they say on stderr is no part of the measure.
+            let mut wait = Command::new("sh");
+            let wait = wait.args(["-c", r#"exec "$@" 2>/dev/null"#, "sh"]).arg(program);
+            let wait = wait.args([&namespace, &count.to_string()]).env("KUBECONFIG", plane.kubeconfig());
+            line(count, name, "", &measure(wait));
+        }
+    }
+}
+
+/// Builds the wait of another tool from its Go module under `tests/peers`; says why where it cannot be had.
+fn peer(name: &str) -> Option<PathBuf> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = tests.join("../target/peers").join(name);
+    let built = Command::new("go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(".")
+        .env("CGO_ENABLED", "0")
+        .current_dir(tests.join("peers").join(name))
+        .status();
+    match built {
+        Ok(status) if status.success() => Some(program),
+        other => {
+            println!("{name} is left out: go build: {other:?}");
+            None
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Said {
     pub status: String,
     /// A random object.
     pub encoded: Option<Encoded>,
+    /// Seconds at which a schedule fires.
+    pub times: Vec<i64>,
     /// An error, as `ProgressDeadlineExceeded` is one to kubectl.
     pub error: String,
 }
@@ -71,6 +73,11 @@ impl Oracle {
     /// Returns what kstatus says of any object.
     pub fn kstatus(&self, object: &Value) -> Said {
         self.ask(&json!({"op": "kstatus", "object": object}))
+    }
+
+    /// Returns the first instants of a schedule after a second, by the parser that the CronJob controller uses.
+    pub fn schedule(&self, schedule: &str, zone: &str, after: i64, count: usize) -> Said {
+        self.ask(&json!({"op": "schedule", "schedule": schedule, "zone": zone, "after": after, "count": count}))
     }
 
     /// Returns an object of upstream's own type with random content, the same for the same `seed`.

@@ -20,8 +20,16 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
 const VERSION: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
     -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
 /// Files that decide what is built.
-const SOURCES: &[&str] =
-    &["go.mod", "go.sum", "oracle/main.go", "oracle/random.go", "loader/main.go", "kwok/go.mod", "kwok/go.sum"];
+const SOURCES: &[&str] = &[
+    "go.mod",
+    "go.sum",
+    "oracle/main.go",
+    "oracle/random.go",
+    "oracle/schedule.go",
+    "loader/main.go",
+    "kwok/go.mod",
+    "kwok/go.sum",
+];
 
 /// Returns the folder of the Go module.
 pub(crate) fn module() -> PathBuf {

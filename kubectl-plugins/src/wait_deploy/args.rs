@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::selector::Selector;
-use kubeguard_core::wait::policy::{EvidenceFloor, Hold, JobMode, Level, OnFailure, Paused, PodMode, Policy, Profile};
+use kubeguard_core::wait::policy::{
+    EvidenceFloor, Hold, JobMode, Level, NodeBudget, OnFailure, Paused, PodMode, Policy, Profile,
+};
 use kubeguard_core::wait::reason::Reason;
 use kubeguard_core::wait::rules::{Rules, Sources};
 
@@ -98,6 +100,10 @@ pub(super) struct WaitArgs {
     /// Objects that may fail without failing the set
     #[arg(long, value_name = "SELECTOR")]
     pub(super) optional: Option<Selector>,
+    /// Nodes that may be broken, and so without a ready pod of a DaemonSet: a number, or a share as in 10%
+    /// [default: 100%]
+    #[arg(long, value_name = "N|P%")]
+    pub(super) max_broken_nodes: Option<NodeBudget>,
     /// When a Job is done: complete, started [default: complete]
     #[arg(long, value_name = "WHEN", value_parser = word::<JobMode>(&["complete", "started"]))]
     pub(super) job_mode: Option<JobMode>,
@@ -171,6 +177,7 @@ impl WaitArgs {
         set(&mut policy.profile, self.profile);
         set(&mut policy.on_failure, self.on_failure);
         set(&mut policy.paused, self.paused);
+        set(&mut policy.max_broken_nodes, self.max_broken_nodes);
         set(&mut policy.job_mode, self.job_mode);
         set(&mut policy.pod_mode, self.pod_mode);
         let quiet = (self.until == Some(Level::Stable)).then_some(STABLE);

@@ -6,6 +6,7 @@ use std::path::Path;
 use kubeguard_core::access::{Cluster, download};
 use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::discovery::Discovery;
+use kubeguard_core::gather::inventory::{Inventory, inventory};
 use kubeguard_core::gather::manifests::{self, Manifest};
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::gather::selector::Selector;
@@ -22,6 +23,8 @@ pub(super) struct Named {
     /// Type as typed, and a name; none for a selection.
     typed: Vec<(String, Option<String>)>,
     manifests: Vec<Manifest>,
+    /// Labels alone: whatever carries them, of any kind.
+    labelled: Option<String>,
 }
 
 fn usage(problem: impl Into<String>, hint: impl Into<String>) -> Error {
@@ -56,12 +59,13 @@ impl Named {
             return Err(usage(format!("{name:?} cannot be a namespace"), "lower-case letters, digits and -"));
         }
         let typed = typed(objects, scope)?;
-        if typed.is_empty() && found.is_empty() {
-            let given = !scope.filename.is_empty() || scope.kustomize.is_some();
+        let given = !scope.filename.is_empty() || scope.kustomize.is_some();
+        let labelled = scope.selector.clone().filter(|_| typed.is_empty() && !given);
+        if typed.is_empty() && found.is_empty() && labelled.is_none() {
             let problem = if given { "the files hold no object" } else { "no object is named" };
             return Err(usage(problem, format!("{NAME} deploy/web, or -f FILE; --help shows examples")));
         }
-        Ok(Self { typed, manifests: found })
+        Ok(Self { typed, manifests: found, labelled })
     }
 
     /// Returns the objects of the files, and a target for each.
@@ -92,6 +96,11 @@ impl Named {
             target.min_count = wait.min_count;
             target.facts.uid.clone_from(&wait.uid);
             targets.push(target);
+        }
+        if let Some(labels) = &self.labelled {
+            kinds.ask().await?;
+            let place = Some(namespace.as_str()).filter(|_| !scope.all_namespaces);
+            targets.extend(members(inventory(cluster, &kinds.known, place, labels).await, place, labels, wait)?);
         }
         let defined = defined(&self.manifests);
         for manifest in self.manifests {
@@ -124,6 +133,28 @@ impl Named {
         }
         Ok(targets)
     }
+}
+
+/// Makes a target of every member, and of each kind that could not be looked through: what may be among it is not known.
+fn members(found: Inventory, place: Option<&str>, labels: &str, wait: &WaitArgs) -> Result<Vec<Target>> {
+    if found.unread.is_empty() && found.members.len() < wait.min_count {
+        let count = found.members.len();
+        let problem = if count == 0 {
+            format!("no object of any kind has the labels {labels}")
+        } else {
+            format!("{count} objects have the labels {labels}, --min-count asks for {}", wait.min_count)
+        };
+        return Err(usage(problem, format!("to wait for objects that come later, name their types: TYPE -l {labels}")));
+    }
+    let named = found.members.into_iter().map(|member| {
+        let place = Some(member.namespace.as_str()).filter(|namespace| !namespace.is_empty());
+        Target::named(member.resource, place, member.name)
+    });
+    let unread = found.unread.into_iter().map(|(resource, _)| {
+        let place = place.filter(|_| resource.namespaced);
+        Target { min_count: 0, ..Target::selected(resource, place, labels) }
+    });
+    Ok(named.chain(unread).collect())
 }
 
 /// A file may leave out the name, a cluster has none without.

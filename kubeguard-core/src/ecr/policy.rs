@@ -1,5 +1,6 @@
 //! What people decide: which repositories are cleaned, what stays, how much may go at once.
 
+mod parse;
 mod words;
 
 use std::collections::BTreeMap;
@@ -7,8 +8,8 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use crate::images::RegistryId;
 use crate::images::inventory::{Scan, Switch};
+use crate::images::{Mapping, RegistryId};
 
 /// A cleaning policy with every default filled in, as a plan repeats it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,24 +90,20 @@ pub enum Assumption {
     None,
 }
 
-/// One prefix that stands for another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Mapping {
-    /// What a reference begins with.
-    pub from: String,
-    /// What stands there instead.
-    pub to: String,
-}
-
 /// What pins an image in every repository.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Pins {
     /// Patterns of image tags.
     pub tags: Vec<Pattern>,
     /// Files that list references, as paths.
     pub keep_lists: Vec<String>,
+}
+
+impl Default for Pins {
+    fn default() -> Self {
+        Self { tags: Pattern::new("pin-*").into_iter().collect(), keep_lists: Vec::new() }
+    }
 }
 
 /// What is assumed of replication.
@@ -342,6 +339,7 @@ pub enum PullThrough {
 mod quarantine {
     //! `off`, or the two numbers.
 
+    use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::Quarantine;
@@ -351,6 +349,8 @@ mod quarantine {
     enum Written {
         On(Quarantine),
         Off(super::Off),
+        /// A bare `off` is a boolean to older YAML.
+        Bare(bool),
     }
 
     #[expect(clippy::ref_option, reason = "the signature that serde's `with` calls")]
@@ -364,7 +364,8 @@ mod quarantine {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Quarantine>, D::Error> {
         Ok(match Written::deserialize(deserializer)? {
             Written::On(value) => Some(value),
-            Written::Off(super::Off::Off) => None,
+            Written::Off(super::Off::Off) | Written::Bare(false) => None,
+            Written::Bare(true) => return Err(D::Error::custom("write how many plans, and how far apart; or off")),
         })
     }
 }

@@ -265,6 +265,31 @@ pub enum ErrorKind {
     Refused,
 }
 
+impl CallError {
+    /// Returns what to try, where something is known to help.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self.kind {
+            ErrorKind::AccessDenied => Some(format!(
+                "the caller's role must allow {}; kubectl ecr-clean iam prints the policy it needs",
+                self.action()
+            )),
+            ErrorKind::Credentials => Some(
+                "sign in again, or choose credentials: aws sts get-caller-identity shows whose they are".to_owned(),
+            ),
+            ErrorKind::Unknown => Some("is the endpoint of the registry reachable from here?".to_owned()),
+            ErrorKind::Throttled => Some("others use the quota of this region too: try again later".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Returns the action of IAM policies that allows the call.
+    fn action(&self) -> String {
+        let service = if self.operation == "GetCallerIdentity" { "sts" } else { "ecr" };
+        format!("{service}:{}", self.operation)
+    }
+}
+
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.operation)?;

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::resource::Resource;
 use crate::access::{Answer, Call, Cluster};
 use crate::error::{Failure, Result};
-use crate::kinds::{Kind, protobuf};
+use crate::kinds::{Kind, ObjectMeta, protobuf};
 
 /// Items per page, as kubectl asks for.
 pub const PAGE: usize = 500;
@@ -134,6 +134,14 @@ pub(crate) enum Item {
 }
 
 impl Item {
+    /// Returns the item as JSON; `None` when it is protobuf, or damaged.
+    pub(crate) fn json(self) -> Option<serde_json::Value> {
+        match self {
+            Self::Protobuf(_) => None,
+            Self::Json(bytes) => serde_json::from_slice(&bytes).ok(),
+        }
+    }
+
     /// Decodes the item; `None` when it is no such kind.
     pub(crate) fn decode<T: Message + Default + DeserializeOwned>(self) -> Option<T> {
         match self {
@@ -244,13 +252,47 @@ where
 /// # Errors
 /// [`crate::error::Error::Api`] when they cannot be listed.
 pub async fn names(cluster: &Cluster, resource: &Resource, namespace: Option<&str>) -> Result<Vec<String>> {
-    const NAMES_ONLY: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;q=0.5";
     let selection = Selection::all(resource.clone(), namespace);
-    let answer = cluster.fetch(Call::List, &selection.path(&[("limit", &PAGE.to_string())]), NAMES_ONLY).await;
-    let answer = answer.map_err(|failure| cluster.failed(selection.doing("list"), failure))?;
-    let list: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let items = list["items"].as_array().into_iter().flatten();
-    Ok(items.filter_map(|item| item["metadata"]["name"].as_str()).map(ToOwned::to_owned).collect())
+    let (first, _) = metadata_page(cluster, &selection, "").await?;
+    Ok(first.into_iter().map(|meta| meta.name).collect())
+}
+
+/// Returns the metadata of every object that a selection matches; nothing else is transferred.
+///
+/// # Errors
+/// [`crate::error::Error::Api`] when a page cannot be read: a part of a list is never given as the whole.
+pub async fn metadata(cluster: &Cluster, selection: &Selection) -> Result<Vec<ObjectMeta>> {
+    let (mut all, mut next) = metadata_page(cluster, selection, "").await?;
+    while !next.is_empty() {
+        let (page, token) = metadata_page(cluster, selection, &next).await?;
+        all.extend(page);
+        next = token;
+    }
+    Ok(all)
+}
+
+async fn metadata_page(cluster: &Cluster, selection: &Selection, next: &str) -> Result<(Vec<ObjectMeta>, String)> {
+    const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json;q=0.5";
+    #[derive(Deserialize)]
+    struct Partial {
+        #[serde(default)]
+        metadata: ObjectMeta,
+    }
+    let limit = PAGE.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    if !next.is_empty() {
+        query.push(("continue", next));
+    }
+    let failed = |failure| cluster.failed(selection.doing("list"), failure);
+    let answer = cluster.fetch(Call::List, &selection.path(&query), METADATA).await.map_err(failed)?;
+    let page = apart(answer).map_err(failed)?;
+    let items = page.items.into_iter().map(|item| match item {
+        Item::Json(bytes) => serde_json::from_slice::<Partial>(&bytes).ok(),
+        Item::Protobuf(_) => None,
+    });
+    let items = items.map(|item| item.map(|item| item.metadata)).collect::<Option<Vec<_>>>();
+    let items = items.ok_or_else(|| failed(Failure::Answer("the metadata of an item cannot be read".to_owned())))?;
+    Ok((items, page.next))
 }
 
 /// Transfers every page of a kind and decodes none of its items; returns their number.

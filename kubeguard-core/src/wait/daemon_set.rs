@@ -50,11 +50,18 @@ pub(super) fn judge(object: &Object, set: &DaemonSet, cx: &Context<'_>) -> Outco
     }
     let new: Vec<&Pod> = new_pods(object, cx, &mut outcome);
     if cx.policy.until >= Level::Available && available < desired && outcome.progressing.is_empty() {
+        let budget = cx.policy.max_broken_nodes.of(desired);
         match counted(&new, status.number_ready, cx) {
-            Some(excluded) => {
-                outcome.note("NodesExcluded", excluded.into_iter().collect::<Vec<_>>().join(", "));
+            Some(excluded) if excluded.broken <= budget => {
+                outcome.note("NodesExcluded", excluded.names());
                 outcome.done("WD-N6", "every pod on a node that can run one is ready");
                 return outcome;
+            }
+            Some(excluded) => {
+                let (broken, names) = (excluded.broken, excluded.names());
+                let message =
+                    format!("{available} of {desired} available; {broken} nodes are broken, {budget} may be: {names}");
+                outcome.wait("WD-N6", Reason::AvailableReplicas, message);
             }
             None => outcome.wait("WD-N5", Reason::AvailableReplicas, format!("{available} of {desired} available")),
         }
@@ -105,10 +112,23 @@ fn node<'a>(pod: &Pod, cx: &Context<'a>) -> Option<&'a Node> {
     }
 }
 
+/// Nodes that a decision leaves out.
+struct Excluded {
+    nodes: BTreeSet<String>,
+    /// Those that were there at the start and cannot run a pod.
+    broken: usize,
+}
+
+impl Excluded {
+    fn names(&self) -> String {
+        self.nodes.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Decides over the nodes that can run a pod and, in a live wait, were there at its start: a node that joins must not
 /// extend the wait for ever, a broken one must not block it. Returns the nodes left out when all others are ready.
-fn counted(new: &[&Pod], number_ready: i32, cx: &Context<'_>) -> Option<BTreeSet<String>> {
-    let mut excluded = BTreeSet::new();
+fn counted(new: &[&Pod], number_ready: i32, cx: &Context<'_>) -> Option<Excluded> {
+    let mut excluded = Excluded { nodes: BTreeSet::new(), broken: 0 };
     let mut counted = 0;
     for pod in new {
         let node = node(pod, cx)?;
@@ -117,12 +137,13 @@ fn counted(new: &[&Pod], number_ready: i32, cx: &Context<'_>) -> Option<BTreeSet
             born.is_some_and(|born| born > start)
         });
         if !node.takes_pods() || joined {
-            excluded.insert(node.metadata.name.clone());
+            let is_new = excluded.nodes.insert(node.metadata.name.clone());
+            excluded.broken += usize::from(is_new && !joined);
         } else if pod.is_ready() {
             counted += 1;
         } else {
             return None;
         }
     }
-    (counted > 0 && number_ready >= counted && !excluded.is_empty()).then_some(excluded)
+    (counted > 0 && number_ready >= counted && !excluded.nodes.is_empty()).then_some(excluded)
 }

@@ -159,6 +159,68 @@ words! {
     }
 }
 
+/// A number of nodes, or a share of those that a `DaemonSet` wants pods on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum NodeBudget {
+    /// This many.
+    Nodes(u32),
+    /// This many of a hundred, rounded down.
+    Percent(u8),
+}
+
+impl NodeBudget {
+    /// Whatever is broken may be left out.
+    pub const ALL: Self = Self::Percent(100);
+
+    /// Returns how many of `desired` nodes it allows.
+    #[must_use]
+    pub fn of(self, desired: i32) -> usize {
+        let desired = usize::try_from(desired).unwrap_or(0);
+        match self {
+            Self::Nodes(nodes) => usize::try_from(nodes).unwrap_or(usize::MAX),
+            Self::Percent(percent) => desired.saturating_mul(usize::from(percent)) / 100,
+        }
+    }
+}
+
+impl std::fmt::Display for NodeBudget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Nodes(nodes) => write!(f, "{nodes}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl std::str::FromStr for NodeBudget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no number of nodes: as in 2, or 10%");
+        match text.strip_suffix('%') {
+            Some(percent) => {
+                percent.parse().ok().filter(|percent| *percent <= 100).map(Self::Percent).ok_or_else(wrong)
+            }
+            None => text.parse().map(Self::Nodes).map_err(|_| wrong()),
+        }
+    }
+}
+
+impl TryFrom<String> for NodeBudget {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<NodeBudget> for String {
+    fn from(budget: NodeBudget) -> Self {
+        budget.to_string()
+    }
+}
+
 /// Everything a caller can ask of a wait.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -181,6 +243,8 @@ pub struct Policy {
     pub job_mode: JobMode,
     /// When a bare pod is done.
     pub pod_mode: PodMode,
+    /// How many broken nodes a `DaemonSet` may leave out and still be done.
+    pub max_broken_nodes: NodeBudget,
     /// What the first failure does to the rest.
     pub on_failure: OnFailure,
     /// The whole wait; `None` waits for ever, and is written as such: a recording that left it out would end sooner.
@@ -208,6 +272,7 @@ impl Default for Policy {
             follow: false,
             job_mode: JobMode::Complete,
             pod_mode: PodMode::Ready,
+            max_broken_nodes: NodeBudget::ALL,
             on_failure: OnFailure::Fast,
             timeout: Some(SignedDuration::from_mins(10)),
             stall: None,

@@ -295,6 +295,17 @@ impl Line {
     }
 }
 
+/// What a replay is asked, beside its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// The same.
+    Same,
+    /// The same, with another rule pack.
+    WithOtherRules,
+    /// Something else: what if.
+    Otherwise,
+}
+
 /// A run played again from its recording, by the recorded clock.
 pub struct Replay {
     lines: Vec<String>,
@@ -302,7 +313,9 @@ pub struct Replay {
     file: String,
     header: Header,
     state: State,
-    same_options: bool,
+    asked: Asked,
+    /// Verdicts that other rules have changed: the recorded one, and the one now.
+    differences: Vec<String>,
     complete: bool,
     torn: bool,
 }
@@ -360,10 +373,15 @@ impl Replay {
         let mut policy = header.policy.clone();
         options(&mut policy);
         let same_rules = header.pack_hash.is_empty() || header.pack_hash == Rules::pack_hash();
-        let same_options = policy == header.policy && same_rules;
+        let asked = match (policy == header.policy, same_rules) {
+            (true, true) => Asked::Same,
+            (true, false) => Asked::WithOtherRules,
+            (false, _) => Asked::Otherwise,
+        };
         let optional = Some(&header.optional).filter(|text| !text.is_empty()).and_then(|text| text.parse().ok());
         let state = State::new(policy, optional, at, true);
-        Ok(Self { lines, next: 1, file: file.to_owned(), header, state, same_options, complete: false, torn })
+        let (file, differences) = (file.to_owned(), Vec::new());
+        Ok(Self { lines, next: 1, file, header, state, asked, differences, complete: false, torn })
     }
 
     /// Returns what the run was asked to do.
@@ -386,13 +404,14 @@ impl Replay {
             let line: Line = serde_json::from_str(text).map_err(|error| self.broken(error.to_string()))?;
             let time = line.t;
             if line.r#type == "verdict" {
-                self.compare(text)?;
+                let difference = self.compare(text)?;
+                self.differences.extend(difference);
                 continue;
             }
             let ends = line.r#type == "end";
             let Some(record) = line.record().map_err(|problem| self.broken(problem.to_owned()))? else { continue };
             // With other options the run may end at another moment.
-            if ends && !self.same_options && self.state.ended().is_none() {
+            if ends && self.asked != Asked::Same && self.state.ended().is_none() {
                 if let Record::End(_, requests) = record {
                     self.state.count_requests(requests);
                 }
@@ -409,9 +428,10 @@ impl Replay {
         Ok(None)
     }
 
-    fn compare(&self, text: &str) -> Result<()> {
-        if !self.same_options {
-            return Ok(());
+    /// Compares a recorded verdict with the judgement now: they are equal, except where the rules have changed since.
+    fn compare(&self, text: &str) -> Result<Option<String>> {
+        if self.asked == Asked::Otherwise {
+            return Ok(None);
         }
         let recorded: Value = serde_json::from_str(text).map_err(|error| self.broken(error.to_string()))?;
         let word = |key: &str| recorded[key].as_str().unwrap_or_default().to_owned();
@@ -423,10 +443,17 @@ impl Replay {
             .as_ref()
             .is_some_and(|item| item.verdict.word() == word("verdict") && item.reason == word("reason"));
         if same {
-            return Ok(());
+            return Ok(None);
         }
         let now = computed.map_or("nothing".to_owned(), |item| format!("{}({})", item.verdict, item.reason));
-        Err(self.broken(format!("recorded {}({}) for {key}, judged {now}", word("verdict"), word("reason"))))
+        let both = format!("recorded {}({}) for {key}, judged {now}", word("verdict"), word("reason"));
+        if self.asked == Asked::WithOtherRules { Ok(Some(both)) } else { Err(self.broken(both)) }
+    }
+
+    /// Returns the verdicts that other rules than those of the run have changed so far, each with the recorded one.
+    #[must_use]
+    pub fn differences(&self) -> &[String] {
+        &self.differences
     }
 
     fn broken(&self, problem: String) -> Error {
@@ -436,7 +463,7 @@ impl Replay {
     /// Returns whether the recording ends before its run did.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        !self.complete && self.same_options || self.torn
+        !self.complete && self.asked == Asked::Same || self.torn
     }
 
     /// Returns every item as it stands.

@@ -2,6 +2,7 @@
 //
 //	{"op":"rollout-status","object":{…}}  kubectl's status viewers  → {"message":"…","done":true}
 //	{"op":"kstatus","object":{…}}         kstatus' generic rules    → {"status":"Current","message":"…"}
+//	{"op":"schedule","schedule":"*/5 * * * *","zone":"…","after":1,"count":5}  the CronJob controller's parser → {"times":[…]}
 //	{"op":"random","object":{"apiVersion":…,"kind":…},"seed":1}  upstream's type, filled → {"encoded":{"json":{…},"protobuf":"…"}}
 package main
 
@@ -18,9 +19,13 @@ import (
 )
 
 type request struct {
-	Op     string          `json:"op"`
-	Object json.RawMessage `json:"object"`
-	Seed   int64           `json:"seed"`
+	Op       string          `json:"op"`
+	Object   json.RawMessage `json:"object"`
+	Seed     int64           `json:"seed"`
+	Schedule string          `json:"schedule"`
+	Zone     string          `json:"zone"`
+	After    int64           `json:"after"`
+	Count    int             `json:"count"`
 }
 
 type answer struct {
@@ -28,6 +33,7 @@ type answer struct {
 	Done    bool     `json:"done"`
 	Status  string   `json:"status,omitempty"`
 	Encoded *encoded `json:"encoded,omitempty"`
+	Times   []int64  `json:"times,omitempty"`
 	Error   string   `json:"error,omitempty"`
 }
 
@@ -35,6 +41,9 @@ func ask(line []byte) answer {
 	var r request
 	if err := json.Unmarshal(line, &r); err != nil {
 		return answer{Error: err.Error()}
+	}
+	if r.Op == "schedule" {
+		return instants(r)
 	}
 	// Numbers must become int64, as a client reads them.
 	object := &unstructured.Unstructured{}

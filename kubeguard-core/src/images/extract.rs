@@ -1,0 +1,632 @@
+//! From objects to references: what every kind says of images, folded while lists are read.
+//!
+//! Pods are read slim and folded by owner; every other object is walked by the shape of its parts, so that a custom
+//! resource nobody has heard of is read as well as a `Deployment`.
+
+mod helm;
+mod pod;
+mod text;
+mod walk;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::hosts::HostMap;
+use super::inventory::{Coverage, Pinned, Reference, Rewritten, Scan, Secrets, Suspicion, Suspicious, Switch, Use};
+use super::parse::is_ecr_like;
+use super::reference::ImageRef;
+use crate::kinds::{ObjectMeta, Time};
+pub use pod::*;
+use walk::{Mention, Walk, What};
+
+/// Keeps everything that an object or a namespace refers to.
+const KEEP: &str = "kubeguard.dev/keep";
+/// Keeps the images that it lists.
+const KEEP_IMAGES: &str = "kubeguard.dev/keep-images";
+/// Groups whose kinds are known: outside of them everything is a custom resource.
+const BUILT_IN: &[&str] = &[
+    "",
+    "apps",
+    "batch",
+    "autoscaling",
+    "policy",
+    "extensions",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// Returns whether a group is one of Kubernetes' own.
+#[must_use]
+pub fn is_built_in(group: &str) -> bool {
+    BUILT_IN.contains(&group)
+}
+
+/// What was found in a cluster's objects; every list sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What is named where.
+    pub references: Vec<Reference>,
+    /// What annotations pin.
+    pub pinned: Vec<Pinned>,
+    /// Pods that run another image than their template says.
+    pub rewritten: Vec<Rewritten>,
+    /// What looks like a reference and is none.
+    pub suspicious: Vec<Suspicious>,
+    /// What was looked at beside.
+    pub coverage: Coverage,
+}
+
+/// An object by namespace, kind and name.
+type Place = (String, String, String);
+
+/// Takes objects one by one, in any order, and keeps only what they say of images.
+///
+/// ```
+/// use kubeguard_core::images::{Collector, HostMap, inventory::Scan};
+/// use serde_json::json;
+///
+/// let (hosts, scan) = (HostMap::default(), Scan::default());
+/// let mut collector = Collector::new(&hosts, &scan);
+/// collector.add(&json!({
+///     "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"namespace": "team", "name": "report"},
+///     "spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "web:2"}]}}}}},
+/// }));
+/// let found = collector.finish();
+/// assert_eq!(found.references[0].path, "spec.jobTemplate.spec.template.spec.containers[0].image");
+/// ```
+#[derive(Debug)]
+pub struct Collector<'a> {
+    hosts: &'a HostMap,
+    scan: &'a Scan,
+    /// References without pods and start, and these two beside.
+    references: BTreeMap<Reference, (u64, Option<Timestamp>)>,
+    suspicious: BTreeSet<Suspicious>,
+    pinned: BTreeSet<Pinned>,
+    /// Objects and namespaces (kind `Namespace`, no namespace) whose references are all kept.
+    kept: BTreeSet<Place>,
+    /// Who controls a `ReplicaSet` or Job.
+    owners: BTreeMap<Place, (String, String)>,
+    /// The images of templates that pods come from, by container.
+    templates: BTreeMap<Place, BTreeMap<String, String>>,
+    /// What pods of a template run, by container.
+    runs: BTreeSet<(Place, String, String)>,
+    /// Revisions that a workload runs now.
+    current: BTreeSet<Place>,
+    /// The newest deployed revision of each Helm release.
+    deployed: BTreeMap<Place, i64>,
+    coverage: Coverage,
+}
+
+/// Whose mentions are recorded, and what they mean.
+#[derive(Clone)]
+struct Origin {
+    namespace: Option<String>,
+    kind: String,
+    name: String,
+    r#use: Use,
+    /// A known image field must hold a reference here.
+    spec_place: bool,
+    owner: Option<String>,
+    revision: Option<i64>,
+}
+
+/// What a pod adds to a mention.
+#[derive(Default)]
+struct Seen {
+    /// For a status: what the same container's spec names.
+    spec: Option<String>,
+    started: Option<Timestamp>,
+    /// One for a pod, none for anything else.
+    pods: u64,
+}
+
+impl Origin {
+    /// What running text of the object means: as much as the object itself where that is past.
+    const fn text_use(&self) -> Use {
+        match self.r#use {
+            Use::Revision | Use::Finished => self.r#use,
+            _ => Use::Text,
+        }
+    }
+
+    fn place(&self) -> Place {
+        (self.namespace.clone().unwrap_or_default(), self.kind.clone(), self.name.clone())
+    }
+}
+
+impl<'a> Collector<'a> {
+    /// Begins with nothing.
+    #[must_use]
+    pub fn new(hosts: &'a HostMap, scan: &'a Scan) -> Self {
+        Self {
+            hosts,
+            scan,
+            references: BTreeMap::new(),
+            suspicious: BTreeSet::new(),
+            pinned: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            owners: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            runs: BTreeSet::new(),
+            current: BTreeSet::new(),
+            deployed: BTreeMap::new(),
+            coverage: Coverage::default(),
+        }
+    }
+
+    /// Returns how many references there are so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.references.len()
+    }
+
+    /// Takes everything that another has found.
+    pub fn merge(&mut self, other: Self) {
+        for (reference, (pods, started)) in other.references {
+            let entry = self.references.entry(reference).or_default();
+            entry.0 += pods;
+            entry.1 = [entry.1, started].into_iter().flatten().min();
+        }
+        self.suspicious.extend(other.suspicious);
+        self.pinned.extend(other.pinned);
+        self.kept.extend(other.kept);
+        self.owners.extend(other.owners);
+        self.templates.extend(other.templates);
+        self.runs.extend(other.runs);
+        self.current.extend(other.current);
+        for (release, revision) in other.deployed {
+            let newest = self.deployed.entry(release).or_insert(revision);
+            *newest = revision.max(*newest);
+        }
+        self.coverage.registry_addresses += other.coverage.registry_addresses;
+        self.coverage.kinds_skipped.extend(other.coverage.kinds_skipped);
+        self.coverage.too_deep.extend(other.coverage.too_deep);
+    }
+
+    /// Says that a kind was left out.
+    pub fn skipped(&mut self, kind: impl Into<String>) {
+        self.coverage.kinds_skipped.push(kind.into());
+    }
+
+    /// Takes a pod; pods of one owner that run the same are one reference each.
+    pub fn add_pod(&mut self, pod: &ImagePod) {
+        let meta = &pod.metadata;
+        let status = pod.status.as_ref();
+        let ended = status.is_some_and(|status| matches!(status.phase.as_str(), "Succeeded" | "Failed"));
+        let (kind, name) = meta.controller().map_or(("Pod", &meta.name), |owner| (owner.kind.as_str(), &owner.name));
+        let origin = Origin {
+            namespace: Some(meta.namespace.clone()).filter(|namespace| !namespace.is_empty()),
+            kind: kind.to_owned(),
+            name: name.clone(),
+            r#use: if ended { Use::Finished } else { Use::Pod },
+            spec_place: true,
+            owner: None,
+            revision: None,
+        };
+        self.pins(&meta.annotations, "Pod", &meta.name, &meta.namespace);
+        let mut walk = Walk::new(self.hosts, true);
+        for (key, text) in &meta.annotations {
+            walk.text_at(&format!("metadata.annotations[{key}]"), text);
+        }
+        let mut spec_images = BTreeMap::new();
+        if let Some(spec) = &pod.spec {
+            walk.pod_spec("spec", spec);
+            let containers = spec.containers();
+            spec_images =
+                containers.map(|(_, _, container)| (container.name.as_str(), container.image.as_str())).collect();
+        }
+        for mention in walk.mentions() {
+            self.record(&origin, mention, Seen { pods: 1, ..Seen::default() });
+        }
+        if let Some(template) = template_of(meta) {
+            for (container, image) in &spec_images {
+                self.runs.insert((template.clone(), (*container).to_owned(), (*image).to_owned()));
+            }
+        }
+        let Some(status) = status else { return };
+        let time = |time: Option<&Time>| time.and_then(Time::timestamp);
+        let origin = Origin { r#use: if ended { Use::Finished } else { Use::Status }, ..origin };
+        for (list, at, container) in status.statuses() {
+            let running = container.state.as_ref().and_then(|state| state.running.as_ref());
+            let started =
+                time(running.and_then(|since| since.started_at.as_ref())).or(time(status.start_time.as_ref()));
+            let spec = spec_images.get(container.name.as_str()).map(|image| (*image).to_owned());
+            for (field, image) in [("imageID", &container.image_id), ("image", &container.image)] {
+                if image.is_empty() || Some(image) == spec.as_ref() {
+                    continue;
+                }
+                let what = match ImageRef::parse(image, self.hosts) {
+                    ImageRef::Unparsed(_) if is_ecr_like(image) => What::Suspicious(image.clone(), Suspicion::Unparsed),
+                    ImageRef::Unparsed(_) => continue,
+                    _ => What::Image(image.clone()),
+                };
+                let path = format!("status.{list}[{at}].{field}");
+                let container = Some(container.name.clone()).filter(|name| !name.is_empty());
+                let mention = Mention { path, container, structural: true, what };
+                self.record(&origin, mention, Seen { spec: spec.clone(), started, pods: 1 });
+            }
+        }
+    }
+
+    /// Takes any object as JSON; pods, workloads, Helm's releases and custom resources alike.
+    pub fn add(&mut self, object: &Value) {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (api_version, kind, name) = (text("/apiVersion"), text("/kind"), text("/metadata/name"));
+        let group = api_version.rsplit_once('/').map_or("", |(group, _)| group);
+        let namespace = text("/metadata/namespace");
+        if (group, kind) == ("", "Pod") {
+            let (pod, _) = crate::kinds::read::<ImagePod>(object.clone());
+            return self.add_pod(&pod);
+        }
+        let (meta, _) = crate::kinds::read::<ObjectMeta>(object.get("metadata").cloned().unwrap_or_default());
+        self.pins(&meta.annotations, kind, name, namespace);
+        let mut origin = Origin {
+            namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            r#use: Use::Template,
+            spec_place: true,
+            owner: None,
+            revision: None,
+        };
+        let place = origin.place();
+        let owner = meta.controller();
+        match (group, kind) {
+            ("", "Secret" | "ConfigMap") if helm::is_release(object) => {
+                if kind == "ConfigMap" || self.scan.secrets >= Secrets::Helm {
+                    self.helm(object, &origin);
+                }
+                return;
+            }
+            ("", "Secret") => {
+                if self.scan.secrets == Secrets::All {
+                    self.secret(object, &origin);
+                }
+                return;
+            }
+            ("", "ConfigMap") => origin.r#use = Use::Text,
+            ("", "Node") => return self.node(object, &origin),
+            ("" | "events.k8s.io", "Event") => return self.event(object, &origin),
+            ("apps", "ReplicaSet") => {
+                let replicas = object.pointer("/spec/replicas").and_then(Value::as_i64);
+                if let (Some(owner), Some(0)) = (owner, replicas) {
+                    origin.r#use = Use::Revision;
+                    origin.owner = Some(format!("{}/{}", owner.kind, owner.name));
+                    origin.revision = meta.annotation("deployment.kubernetes.io/revision").parse().ok();
+                }
+                self.template(&place, object.pointer("/spec/template/spec"));
+            }
+            ("apps", "ControllerRevision") => {
+                origin.r#use = Use::Revision;
+                origin.owner = owner.map(|owner| format!("{}/{}", owner.kind, owner.name));
+                origin.revision = object.get("revision").and_then(Value::as_i64);
+                self.template(&place, object.pointer("/data/spec/template/spec"));
+            }
+            ("apps", "StatefulSet") => {
+                for field in ["currentRevision", "updateRevision"] {
+                    let revision = text(&format!("/status/{field}"));
+                    self.current.insert((namespace.to_owned(), "ControllerRevision".to_owned(), revision.to_owned()));
+                }
+            }
+            ("batch", "Job") => {
+                let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+                let ended = conditions.into_iter().flatten().any(|condition| {
+                    condition["status"] == "True" && (condition["type"] == "Complete" || condition["type"] == "Failed")
+                });
+                if ended {
+                    origin.r#use = Use::Finished;
+                }
+                self.template(&place, object.pointer("/spec/template/spec"));
+            }
+            (group, _) if is_built_in(group) => {}
+            _ => (origin.r#use, origin.spec_place) = (Use::Custom, false),
+        }
+        if let Some(owner) = owner {
+            self.owners.insert(place, (owner.kind.clone(), owner.name.clone()));
+        }
+        let mut walk = Walk::new(self.hosts, origin.r#use != Use::Text);
+        walk.object(object);
+        for mut mention in walk.mentions() {
+            // Annotations are texts, whatever their keys say.
+            mention.structural &= origin.r#use != Use::Text && !mention.path.starts_with("metadata.");
+            self.record(&origin, mention, Seen::default());
+        }
+    }
+
+    /// Takes a line of a list that people keep: an image that something outside of every cluster needs.
+    pub fn declare(&mut self, image: &str, source: &str) {
+        let reference = Reference {
+            kind: "KeepList".to_owned(),
+            name: source.to_owned(),
+            image: image.to_owned(),
+            r#use: Use::Declared,
+            ..Reference::default()
+        };
+        self.references.insert(reference, (0, None));
+    }
+
+    /// Returns what was found, owners resolved and pins applied.
+    #[must_use]
+    pub fn finish(mut self) -> Found {
+        let references = std::mem::take(&mut self.references);
+        let mut folded: BTreeMap<Reference, (u64, Option<Timestamp>)> = BTreeMap::new();
+        for (mut reference, (pods, started)) in references {
+            let place = place_of(&reference);
+            let runs_now =
+                reference.r#use == Use::Revision && (self.current.contains(&place) || self.is_deployed(&reference));
+            if runs_now {
+                reference.r#use = Use::Template;
+            }
+            if matches!(reference.r#use, Use::Pod | Use::Status | Use::Finished)
+                && let Some((kind, name)) = self.workload(&place)
+                && pods > 0
+            {
+                (reference.kind, reference.name) = (kind, name);
+            }
+            let entry = folded.entry(reference).or_default();
+            entry.0 += pods;
+            entry.1 = [entry.1, started].into_iter().flatten().min();
+        }
+        let rewritten = self.rewritten();
+        for reference in folded.keys() {
+            let namespace = reference.namespace.clone().unwrap_or_default();
+            let own = [
+                (String::new(), "Namespace".to_owned(), namespace.clone()),
+                place_of(reference),
+                match reference.owner.as_deref().and_then(|owner| owner.split_once('/')) {
+                    Some((kind, name)) => (namespace, kind.to_owned(), name.to_owned()),
+                    None => Place::default(),
+                },
+            ];
+            if let Some((_, kind, name)) = own.iter().find(|place| self.kept.contains(*place)) {
+                let source = format!("{kind}/{name} {KEEP}");
+                let (namespace, image) = (reference.namespace.clone(), reference.image.clone());
+                self.pinned.insert(Pinned { namespace, source, image });
+            }
+        }
+        let finished = folded.into_iter().map(|(reference, (pods, started_at))| Reference {
+            pods: Some(pods).filter(|pods| *pods > 0),
+            started_at,
+            ..reference
+        });
+        let mut references: Vec<Reference> = finished.collect();
+        references.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)).then_with(|| a.cmp(b)));
+        self.coverage.kinds_skipped.sort();
+        self.coverage.kinds_skipped.dedup();
+        self.coverage.too_deep.sort();
+        Found {
+            references,
+            pinned: self.pinned.into_iter().collect(),
+            rewritten,
+            suspicious: self.suspicious.into_iter().collect(),
+            coverage: self.coverage,
+        }
+    }
+
+    /// Returns the workload behind a `ReplicaSet` or Job, if it has one.
+    fn workload(&self, place: &Place) -> Option<(String, String)> {
+        matches!(place.1.as_str(), "ReplicaSet" | "Job").then(|| self.owners.get(place).cloned()).flatten()
+    }
+
+    /// Returns whether a reference is of the newest deployed revision of its Helm release.
+    fn is_deployed(&self, reference: &Reference) -> bool {
+        reference.kind == HELM && self.deployed.get(&place_of(reference)).copied() == reference.revision
+    }
+
+    /// Compares what pods run with the templates they came from: another repository means that somebody rewrites.
+    fn rewritten(&self) -> Vec<Rewritten> {
+        let repository = |image: &str| match ImageRef::parse(image, self.hosts) {
+            ImageRef::Ecr(key) => Some((key.registry.host(), key.repository)),
+            ImageRef::Other(image) => Some((image.host, image.path)),
+            ImageRef::Bare(_) | ImageRef::Unparsed(_) => None,
+        };
+        let mut rewritten = BTreeSet::new();
+        for (place, container, to) in &self.runs {
+            let Some(from) = self.templates.get(place).and_then(|template| template.get(container)) else { continue };
+            if from == to || repository(from) == repository(to) {
+                continue;
+            }
+            let (namespace, kind, name) = place.clone();
+            let (kind, name) = self.workload(place).or_else(|| self.owners.get(place).cloned()).unwrap_or((kind, name));
+            rewritten.insert(Rewritten {
+                from: from.clone(),
+                to: to.clone(),
+                namespace: Some(namespace).filter(|namespace| !namespace.is_empty()),
+                kind,
+                name,
+                container: container.clone(),
+            });
+        }
+        rewritten.into_iter().collect()
+    }
+
+    /// Keeps a mention; where the object's own texts are meant, none of them is structural.
+    fn record(&mut self, origin: &Origin, mention: Mention, seen: Seen) {
+        let structural = mention.structural;
+        let Mention { path, container, what, .. } = mention;
+        match what {
+            What::Image(image) => {
+                let reference = Reference {
+                    namespace: origin.namespace.clone(),
+                    kind: origin.kind.clone(),
+                    name: origin.name.clone(),
+                    path,
+                    image,
+                    r#use: if structural { origin.r#use } else { origin.text_use() },
+                    spec: seen.spec,
+                    container,
+                    owner: origin.owner.clone(),
+                    revision: origin.revision,
+                    ..Reference::default()
+                };
+                let entry = self.references.entry(reference).or_default();
+                entry.0 += seen.pods;
+                entry.1 = [entry.1, seen.started].into_iter().flatten().min();
+            }
+            What::Suspicious(text, reason) => {
+                self.suspicious.insert(Suspicious {
+                    namespace: origin.namespace.clone(),
+                    kind: origin.kind.clone(),
+                    name: origin.name.clone(),
+                    path,
+                    text,
+                    reason,
+                    spec_place: structural && origin.spec_place,
+                    repository_hash: None,
+                });
+            }
+            What::Address => self.coverage.registry_addresses += 1,
+            What::TooDeep => self.unfollowed(origin),
+        }
+    }
+
+    fn unfollowed(&mut self, origin: &Origin) {
+        let name = match &origin.namespace {
+            Some(namespace) => format!("{} {namespace}/{}", origin.kind, origin.name),
+            None => format!("{} {}", origin.kind, origin.name),
+        };
+        if !self.coverage.too_deep.contains(&name) {
+            self.coverage.too_deep.push(name);
+        }
+    }
+
+    fn pins(&mut self, annotations: &BTreeMap<String, String>, kind: &str, name: &str, namespace: &str) {
+        if annotations.get(KEEP).is_some_and(|value| value == "true") {
+            self.kept.insert((namespace.to_owned(), kind.to_owned(), name.to_owned()));
+        }
+        let images = annotations.get(KEEP_IMAGES).map(String::as_str).unwrap_or_default();
+        for image in images.split(|c: char| c.is_whitespace() || c == ',').filter(|image| !image.is_empty()) {
+            let namespace = if kind == "Namespace" { name } else { namespace };
+            self.pinned.insert(Pinned {
+                namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+                source: format!("{kind}/{name} {KEEP_IMAGES}"),
+                image: image.to_owned(),
+            });
+        }
+    }
+
+    fn template(&mut self, place: &Place, spec: Option<&Value>) {
+        let Some(spec) = spec else { return };
+        let (spec, _) = crate::kinds::read::<ImagePodSpec>(spec.clone());
+        let images = spec.containers().map(|(_, _, container)| (container.name.clone(), container.image.clone()));
+        self.templates.insert(place.clone(), images.collect());
+    }
+
+    fn helm(&mut self, object: &Value, stored: &Origin) {
+        let Some(release) = helm::decode(object, stored.kind == "Secret") else { return self.unfollowed(stored) };
+        let origin = Origin {
+            kind: HELM.to_owned(),
+            name: release.name.clone(),
+            r#use: Use::Revision,
+            spec_place: false,
+            owner: Some(format!("{HELM}/{}", release.name)),
+            revision: Some(release.revision),
+            namespace: stored.namespace.clone(),
+        };
+        if release.deployed {
+            let newest = self.deployed.entry(origin.place()).or_insert(release.revision);
+            *newest = release.revision.max(*newest);
+        }
+        let mut walk = Walk::new(self.hosts, true);
+        for (place, object) in &release.objects {
+            walk.part(place, object);
+        }
+        for (place, text) in &release.texts {
+            walk.text_at(place, text);
+        }
+        for mention in walk.mentions() {
+            self.record(&origin, mention, Seen::default());
+        }
+    }
+
+    fn secret(&mut self, object: &Value, origin: &Origin) {
+        use base64::Engine as _;
+        let origin = Origin { r#use: Use::Text, ..origin.clone() };
+        let mut walk = Walk::new(self.hosts, false);
+        for (key, value) in object.get("data").and_then(Value::as_object).into_iter().flatten() {
+            let bytes = value.as_str().and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+            if let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
+                walk.text_at(&format!("data[{key}]"), &text);
+            }
+        }
+        for mention in walk.mentions() {
+            self.record(&origin, mention, Seen::default());
+        }
+    }
+
+    fn event(&mut self, object: &Value, origin: &Origin) {
+        if self.scan.events == Switch::Off {
+            return;
+        }
+        let message = ["message", "note"].iter().find_map(|field| object.get(*field)?.as_str());
+        let mut walk = Walk::new(self.hosts, false);
+        walk.text_at("message", message.unwrap_or_default());
+        for mut mention in walk.mentions() {
+            mention.structural = true;
+            self.record(&Origin { r#use: Use::Event, spec_place: false, ..origin.clone() }, mention, Seen::default());
+        }
+    }
+
+    fn node(&mut self, object: &Value, origin: &Origin) {
+        if self.scan.node_images == Switch::Off {
+            return;
+        }
+        let images = object.pointer("/status/images").and_then(Value::as_array).into_iter().flatten();
+        let names = images.flat_map(|image| image["names"].as_array().into_iter().flatten().filter_map(Value::as_str));
+        let origin = Origin { r#use: Use::Node, spec_place: false, ..origin.clone() };
+        for name in names {
+            let (path, what) = ("status.images".to_owned(), What::Image(name.to_owned()));
+            self.record(&origin, Mention { path, container: None, structural: true, what }, Seen::default());
+        }
+    }
+}
+
+/// The kind under which a Helm release is recorded.
+const HELM: &str = "Helm";
+
+fn place_of(reference: &Reference) -> Place {
+    (reference.namespace.clone().unwrap_or_default(), reference.kind.clone(), reference.name.clone())
+}
+
+fn sort_key(reference: &Reference) -> (Option<&str>, &str, &str, &str, &str) {
+    let Reference { namespace, kind, name, path, image, .. } = reference;
+    (namespace.as_deref(), kind, name, path, image)
+}
+
+/// Returns the object whose template a pod was made from: its `ReplicaSet` or Job, or the revision of its set.
+fn template_of(meta: &ObjectMeta) -> Option<Place> {
+    let owner = meta.controller()?;
+    let (kind, name) = match owner.kind.as_str() {
+        "ReplicaSet" | "Job" => (owner.kind.clone(), owner.name.clone()),
+        "StatefulSet" | "DaemonSet" => {
+            let hash = Some(meta.label("controller-revision-hash")).filter(|hash| !hash.is_empty())?;
+            // A StatefulSet's pods carry the revision's name, a DaemonSet's only the end of it.
+            let is_name = hash.strip_prefix(&owner.name).is_some_and(|rest| rest.starts_with('-'));
+            let name = if is_name { hash.to_owned() } else { format!("{}-{hash}", owner.name) };
+            ("ControllerRevision".to_owned(), name)
+        }
+        _ => return None,
+    };
+    Some((meta.namespace.clone(), kind, name))
+}
+
+#[cfg(test)]
+mod tests;
