@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::operations::{ImageIdentifier, Listing, Operation, Refusal, Site};
+use super::operations::{Listing, Operation, Refusal, Site};
 use super::store::Store;
 use kubeguard_core::images::Digest;
 
@@ -59,8 +59,7 @@ impl Lifecycle {
 /// `GetLifecyclePolicy`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct GetLifecyclePolicy {
+pub(super) struct GetLifecyclePolicy {
     pub registry_id: Option<String>,
     pub repository_name: String,
 }
@@ -68,8 +67,7 @@ pub struct GetLifecyclePolicy {
 /// A policy, and how far its preview is where one was asked for.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct PolicyAnswer {
+pub(super) struct PolicyAnswer {
     pub registry_id: String,
     pub repository_name: String,
     pub lifecycle_policy_text: String,
@@ -108,8 +106,7 @@ impl Operation for GetLifecyclePolicy {
 /// `StartLifecyclePolicyPreview`, of the policy that the repository has.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct StartLifecyclePolicyPreview {
+pub(super) struct StartLifecyclePolicyPreview {
     pub registry_id: Option<String>,
     pub repository_name: String,
 }
@@ -145,21 +142,17 @@ impl Operation for StartLifecyclePolicyPreview {
 /// `GetLifecyclePolicyPreview`, in pages of at most 100.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct GetLifecyclePolicyPreview {
+pub(super) struct GetLifecyclePolicyPreview {
     pub registry_id: Option<String>,
     pub repository_name: String,
     pub next_token: Option<String>,
     pub max_results: Option<i64>,
-    #[serde(default)]
-    pub image_ids: Vec<ImageIdentifier>,
 }
 
 /// One page of a preview.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct PreviewAnswer {
+pub(super) struct PreviewAnswer {
     pub registry_id: String,
     pub repository_name: String,
     pub lifecycle_policy_text: String,

@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::store::Store;
 use super::traffic::Seen;
 
-pub mod delete;
-pub mod images;
-pub mod manifests;
-pub mod referrers;
-pub mod repositories;
-pub mod settings;
-pub mod storage;
-pub mod sts;
+pub(super) mod delete;
+pub(super) mod images;
+pub(super) mod manifests;
+pub(super) mod referrers;
+pub(super) mod repositories;
+pub(super) mod settings;
+pub(super) mod storage;
+pub(super) mod sts;
 
 /// One operation: its input, and what it does to the store.
 ///
@@ -159,7 +159,7 @@ impl ImageIdentifier {
 /// An item that is refused in an answer that is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ImageFailure {
+pub(super) struct ImageFailure {
     /// The item as it was sent.
     pub image_id: ImageIdentifier,
     /// As in `ImageNotFound`.
@@ -177,8 +177,7 @@ impl ImageFailure {
 /// `TAGGED` or `UNTAGGED`; which statuses, `ACTIVE` unless said.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct ImageFilter {
+pub(super) struct ImageFilter {
     pub tag_status: Option<String>,
     pub image_status: Option<String>,
 }
@@ -259,6 +258,7 @@ pub(super) fn seconds(time: Timestamp) -> f64 {
     time.as_millisecond() as f64 / 1000.0
 }
 
+#[expect(clippy::ref_option, reason = "serde hands over the field")]
 pub(super) fn write_seconds<S: serde::Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     time.map(seconds).serialize(serializer)
 }

@@ -287,7 +287,8 @@ impl Push {
             let one = [(self.label.clone(), 100_000_000)];
             let layers = self.layers.as_deref().unwrap_or(&one).iter();
             let layers = layers.map(|(name, size)| {
-                let kind = if self.docker { "docker.image.rootfs.diff.tar.gzip" } else { "oci.image.layer.v1.tar+gzip" };
+                let kind =
+                    if self.docker { "docker.image.rootfs.diff.tar.gzip" } else { "oci.image.layer.v1.tar+gzip" };
                 json!({"mediaType": format!("application/vnd.{kind}"), "digest": blob("layer", name), "size": size})
             });
             manifest["layers"] = layers.collect();

@@ -52,8 +52,8 @@ pub struct Behaviour {
     pub activation: SignedDuration,
     /// Rows of a page at most, whatever is asked for.
     pub page_limit: Option<usize>,
-    /// What an operation that is not served answers.
-    pub not_served: Fault,
+    /// Code of the refusal of an operation that is not served; without one it answers 500 with a page of HTML.
+    pub not_served: Option<&'static str>,
 }
 
 /// One registry: an account in a region.
@@ -160,7 +160,7 @@ impl Store {
             archived_manifests: false,
             activation: SignedDuration::from_mins(20),
             page_limit: None,
-            not_served: Fault::UnknownOperation,
+            not_served: None,
         };
         let mut store = Self {
             behaviour,
@@ -287,10 +287,10 @@ impl Store {
         let mut children = Vec::new();
         let usual = ["linux/amd64", "linux/arm64", "linux/arm/v7", "linux/s390x", "linux/ppc64le"];
         for (child, usual) in push.children.iter().flatten().zip(usual.iter().cycle()) {
-            if let (Link::Label(label), false) = (&child.link, child.missing) {
-                if !self.labels.contains_key(label) {
-                    self.push_into(&place, push.sibling(label));
-                }
+            if let (Link::Label(label), false) = (&child.link, child.missing)
+                && !self.labels.contains_key(label)
+            {
+                self.push_into(&place, push.sibling(label));
             }
             let digest = self.resolve(&child.link);
             let entry = self.look(&place.registry, &place.repository).and_then(|found| found.entry(&digest));
@@ -417,7 +417,8 @@ impl Store {
             fits && rule["deleteReplication"]["enabled"] == true
         });
         let destinations = reaching.flat_map(|rule| rule["destinations"].as_array().into_iter().flatten());
-        let named = destinations.filter_map(|to| Some(RegistryId::new(to["registryId"].as_str()?, to["region"].as_str()?)));
+        let named =
+            destinations.filter_map(|to| Some(RegistryId::new(to["registryId"].as_str()?, to["region"].as_str()?)));
         named.collect()
     }
 
@@ -480,10 +481,10 @@ impl Store {
             return Err(Refusal::expired());
         }
         let account = principal.account.clone();
-        if let Some(id) = &seen.registry_id {
-            if id.len() != 12 || !id.bytes().all(|digit| digit.is_ascii_digit()) {
-                return Err(Refusal::invalid("'registryId': 12 digits"));
-            }
+        if let Some(id) = &seen.registry_id
+            && (id.len() != 12 || !id.bytes().all(|digit| digit.is_ascii_digit()))
+        {
+            return Err(Refusal::invalid("'registryId': 12 digits"));
         }
         if seen.registry.account != account && !self.registry(&seen.registry).grants.contains(&account) {
             return Err(Refusal::denied(seen));

@@ -11,8 +11,7 @@ use crate::fake_ecr::store::{Pairs, Store};
 /// `BatchDeleteImage`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct BatchDeleteImage {
+pub(crate) struct BatchDeleteImage {
     pub registry_id: Option<String>,
     pub repository_name: String,
     pub image_ids: Vec<ImageIdentifier>,
@@ -21,8 +20,7 @@ pub struct BatchDeleteImage {
 /// Answer of [`BatchDeleteImage`].
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct Deleted {
+pub(crate) struct Deleted {
     pub image_ids: Vec<ImageIdentifier>,
     pub failures: Vec<ImageFailure>,
 }
@@ -58,9 +56,7 @@ fn wish(repository: &Repository, id: &ImageIdentifier, pairs: Pairs) -> Result<W
     }
     let tagged = id.image_tag.as_ref().map(|tag| repository.tagged(tag).ok_or(NOT_FOUND)).transpose()?;
     match (named, id.image_tag.clone().zip(tagged)) {
-        (None, None) => {
-            Err(("MissingDigestAndTag", "Invalid request parameters: both tag and digest cannot be null"))
-        }
+        (None, None) => Err(("MissingDigestAndTag", "Invalid request parameters: both tag and digest cannot be null")),
         (Some(digest), None) => repository.entry(&digest).map(|_| Wish::Everything(digest)).ok_or(NOT_FOUND),
         (None, Some((tag, digest))) => Ok(Wish::Tag { tag, digest, keeps_entry: false }),
         (Some(named), Some((_, digest))) if named != digest => {

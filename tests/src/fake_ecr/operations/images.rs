@@ -10,8 +10,7 @@ use crate::fake_ecr::store::Store;
 /// `DescribeImages`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct DescribeImages {
+pub(crate) struct DescribeImages {
     pub registry_id: Option<String>,
     pub repository_name: String,
     pub image_ids: Option<Vec<ImageIdentifier>>,
@@ -24,8 +23,7 @@ pub struct DescribeImages {
 /// One row of [`DescribeImages`].
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct ImageDetail {
+pub(crate) struct ImageDetail {
     pub registry_id: String,
     pub repository_name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,8 +52,7 @@ pub struct ImageDetail {
 /// One page of [`DescribeImages`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct DescribedImages {
+pub(crate) struct DescribedImages {
     pub image_details: Vec<ImageDetail>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,
@@ -159,8 +156,7 @@ impl Operation for DescribeImages {
 /// `ListImages`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct ListImages {
+pub(crate) struct ListImages {
     pub registry_id: Option<String>,
     pub repository_name: String,
     pub next_token: Option<String>,
@@ -172,8 +168,7 @@ pub struct ListImages {
 /// One page of [`ListImages`]: a row for each tag, and one for what has none.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct ListedImages {
+pub(crate) struct ListedImages {
     pub image_ids: Vec<ImageIdentifier>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,

@@ -14,8 +14,7 @@ use crate::fake_ecr::store::Store;
 /// `BatchGetImage`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct BatchGetImage {
+pub(crate) struct BatchGetImage {
     pub registry_id: Option<String>,
     pub repository_name: String,
     pub image_ids: Vec<ImageIdentifier>,
@@ -25,8 +24,8 @@ pub struct BatchGetImage {
 /// One image of an answer.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct Image {
+#[expect(clippy::struct_field_names, reason = "the fields are AWS' own")]
+pub(crate) struct Image {
     pub registry_id: String,
     pub repository_name: String,
     pub image_id: ImageIdentifier,
@@ -38,8 +37,7 @@ pub struct Image {
 /// Answer of [`BatchGetImage`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct Images {
+pub(crate) struct Images {
     pub images: Vec<Image>,
     pub failures: Vec<ImageFailure>,
 }
@@ -118,8 +116,7 @@ impl Operation for BatchGetImage {
 /// `PutImage`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct PutImage {
+pub(crate) struct PutImage {
     pub registry_id: Option<String>,
     pub repository_name: String,
     pub image_manifest: String,
@@ -130,8 +127,7 @@ pub struct PutImage {
 
 /// Answer of [`PutImage`].
 #[derive(Debug, Clone, Serialize)]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct PutAnswer {
+pub(crate) struct PutAnswer {
     pub image: Image,
 }
 
@@ -171,8 +167,7 @@ impl Operation for PutImage {
         let mut entry = self.entry()?;
         let digest = entry.digest;
         let repository = store.named_repository(at, &self.repository_name)?;
-        let missing: Vec<&Digest> =
-            entry.children.iter().filter(|child| repository.entry(child).is_none()).collect();
+        let missing: Vec<&Digest> = entry.children.iter().filter(|child| repository.entry(child).is_none()).collect();
         if !missing.is_empty() {
             let words = format!("Images with digests {missing:?} referenced by the manifest do not exist");
             return Err(Refusal::new("ReferencedImagesNotFoundException", &words));

@@ -10,8 +10,7 @@ use kubeguard_core::images::Digest;
 /// `ListImageReferrers`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct ListImageReferrers {
+pub(crate) struct ListImageReferrers {
     pub registry_id: Option<String>,
     pub repository_name: String,
     pub subject_id: Subject,
@@ -24,16 +23,14 @@ pub struct ListImageReferrers {
 /// The image whose referrers are asked for.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct Subject {
+pub(crate) struct Subject {
     pub image_digest: String,
 }
 
 /// Which referrers; only active ones unless said.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct ReferrerFilter {
+pub(crate) struct ReferrerFilter {
     pub artifact_types: Option<Vec<String>>,
     pub artifact_status: Option<String>,
 }
@@ -41,8 +38,7 @@ pub struct ReferrerFilter {
 /// One row of [`ListImageReferrers`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct Referrer {
+pub(crate) struct Referrer {
     pub digest: String,
     pub media_type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,8 +52,7 @@ pub struct Referrer {
 /// One page of [`ListImageReferrers`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct Referrers {
+pub(crate) struct Referrers {
     pub referrers: Vec<Referrer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,

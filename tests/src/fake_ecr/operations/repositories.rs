@@ -11,8 +11,7 @@ use crate::fake_ecr::store::Store;
 /// `DescribeRepositories`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct DescribeRepositories {
+pub(crate) struct DescribeRepositories {
     pub registry_id: Option<String>,
     pub repository_names: Option<Vec<String>>,
     pub next_token: Option<String>,
@@ -22,8 +21,7 @@ pub struct DescribeRepositories {
 /// One repository of an answer.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct RepositoryRow {
+pub(crate) struct RepositoryRow {
     pub repository_arn: String,
     pub registry_id: String,
     pub repository_name: String,
@@ -35,8 +33,7 @@ pub struct RepositoryRow {
 /// One page of [`DescribeRepositories`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct Repositories {
+pub(crate) struct Repositories {
     pub repositories: Vec<RepositoryRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,
@@ -99,23 +96,20 @@ impl Operation for DescribeRepositories {
 /// `ListTagsForResource`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct ListTagsForResource {
+pub(crate) struct ListTagsForResource {
     pub resource_arn: String,
 }
 
 /// AWS tags of a repository.
 #[derive(Debug, Clone, Serialize)]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct Tags {
+pub(crate) struct Tags {
     pub tags: Vec<ResourceTag>,
 }
 
 /// One AWS tag.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "PascalCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct ResourceTag {
+pub(crate) struct ResourceTag {
     pub key: String,
     pub value: String,
 }

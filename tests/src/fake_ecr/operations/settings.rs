@@ -8,7 +8,7 @@ use crate::fake_ecr::store::Store;
 
 /// `DescribeRegistry`: of the caller's own registry, whatever else the call is about.
 #[derive(Debug, Clone, Default, Deserialize)]
-pub struct DescribeRegistry {}
+pub(crate) struct DescribeRegistry {}
 
 impl Operation for DescribeRegistry {
     const NAME: &'static str = "DescribeRegistry";
@@ -37,8 +37,7 @@ fn page(
 /// `DescribePullThroughCacheRules`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct DescribePullThroughCacheRules {
+pub(crate) struct DescribePullThroughCacheRules {
     pub registry_id: Option<String>,
     pub ecr_repository_prefixes: Option<Vec<String>>,
     pub next_token: Option<String>,
@@ -48,8 +47,7 @@ pub struct DescribePullThroughCacheRules {
 /// One page of [`DescribePullThroughCacheRules`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct PullThroughCacheRules {
+pub(crate) struct PullThroughCacheRules {
     pub pull_through_cache_rules: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,
@@ -86,8 +84,7 @@ impl Operation for DescribePullThroughCacheRules {
 /// `ListPullTimeUpdateExclusions`: of the caller's own registry.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct ListPullTimeUpdateExclusions {
+pub(crate) struct ListPullTimeUpdateExclusions {
     pub next_token: Option<String>,
     pub max_results: Option<i64>,
 }
@@ -95,8 +92,7 @@ pub struct ListPullTimeUpdateExclusions {
 /// One page of [`ListPullTimeUpdateExclusions`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct PullTimeUpdateExclusions {
+pub(crate) struct PullTimeUpdateExclusions {
     pub pull_time_update_exclusions: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_token: Option<String>,
@@ -117,8 +113,7 @@ impl Operation for ListPullTimeUpdateExclusions {
     fn run(&self, store: &mut Store, at: &Site) -> Result<PullTimeUpdateExclusions, Refusal> {
         let size = at.page_size(self.max_results, 100, 1000)?;
         let rows = store.registry(&at.registry).exclusions.iter().cloned().map(Value::from).collect::<Vec<_>>();
-        let (pull_time_update_exclusions, next_token) =
-            page(at, &rows, Self::NAME, self.next_token.as_deref(), size)?;
+        let (pull_time_update_exclusions, next_token) = page(at, &rows, Self::NAME, self.next_token.as_deref(), size)?;
         Ok(PullTimeUpdateExclusions { pull_time_update_exclusions, next_token })
     }
 }

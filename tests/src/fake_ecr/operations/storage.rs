@@ -11,8 +11,7 @@ use crate::fake_ecr::store::Store;
 /// `UpdateImageStorageClass`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct UpdateImageStorageClass {
+pub(crate) struct UpdateImageStorageClass {
     pub registry_id: Option<String>,
     pub repository_name: String,
     pub image_id: ImageIdentifier,
@@ -22,8 +21,7 @@ pub struct UpdateImageStorageClass {
 /// Answer of [`UpdateImageStorageClass`].
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct Stored {
+pub(crate) struct Stored {
     pub registry_id: String,
     pub repository_name: String,
     pub image_id: ImageIdentifier,

@@ -5,11 +5,11 @@ use crate::fake_ecr::store::Store;
 
 /// `GetCallerIdentity`.
 #[derive(Debug, Clone, Default)]
-pub struct GetCallerIdentity {}
+pub(crate) struct GetCallerIdentity {}
 
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Account of the credentials.
     pub account: String,
     /// ARN of the user, or of the session of a role.
@@ -27,15 +27,14 @@ impl Operation for GetCallerIdentity {
 
 /// `AssumeRole`. Every role may be assumed by everybody, unless the test lets the call fail.
 #[derive(Debug, Clone, Default)]
-#[expect(missing_docs, reason = "the fields are AWS' own")]
-pub struct AssumeRole {
+pub(crate) struct AssumeRole {
     pub role_arn: String,
     pub role_session_name: String,
 }
 
 /// Keys of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
+pub(crate) struct Session {
     /// Access key, known from now on.
     pub access_key: String,
     /// ARN of the session.
