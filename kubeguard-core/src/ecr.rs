@@ -5,6 +5,7 @@
 //! people decide, [`state`] what earlier runs saw, [`plan`](mod@plan) the answer. One vote keeps an image; deletion
 //! needs no vote at all and complete evidence.
 
+pub mod apply;
 pub mod aws;
 pub mod clusters;
 pub mod look;
