@@ -1,9 +1,9 @@
 //! Which images of one ECR registry may go, and how they go safely.
 //!
-//! [`registry`] is what is asked of a registry, [`aws`] who answers, [`snapshot`] what one look at it gives and
-//! [`look`] how it is gathered, [`policy`] and [`clusters`] what
-//! people decide, [`state`] what earlier runs saw, [`plan`](mod@plan) the answer. One vote keeps an image; deletion
-//! needs no vote at all and complete evidence.
+//! [`registry`] is what is asked of a registry, [`aws`] who answers, [`snapshot`] what one look at it gives and [`look`]
+//! how it is gathered, [`policy`] and [`clusters`] what people decide, [`state`] what earlier runs saw,
+//! [`planning`] the judgement and [`plan`](mod@plan) the answer. One vote keeps an image; deletion needs no vote at all and
+//! complete evidence.
 
 pub mod apply;
 pub mod aws;
@@ -11,6 +11,7 @@ pub mod clusters;
 pub mod look;
 pub mod manifests;
 pub mod plan;
+pub mod planning;
 pub mod policy;
 pub mod registry;
 pub mod snapshot;

@@ -193,6 +193,7 @@ impl ControlPlane {
                     ("service-account-private-key-file", &file("sa.key")),
                     ("root-ca-file", &file("ca.crt")),
                     ("node-monitor-grace-period", "50s"),
+                    ("horizontal-pod-autoscaler-sync-period", "1s"),
                 ],
             ),
             component("kube-scheduler", &scheduler, &[]),

@@ -240,6 +240,60 @@ pub enum RefusalReason {
     ManifestUnreadable,
 }
 
+impl RefusalReason {
+    /// Returns its word, as plans and exit messages write it.
+    #[must_use]
+    pub fn word(self) -> String {
+        format!("{self:?}")
+    }
+
+    /// Returns what it means, in one sentence.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::InventoryMissing => "a declared cluster cannot be reached, or its file is not there",
+            Self::InventoryIncomplete => "an inventory has not read everything that decides",
+            Self::InventoryStale => "an inventory is older than the policy allows, or lies in the future",
+            Self::InventoryAltered => "the hash or signature of an inventory is wrong",
+            Self::ClusterDuplicate => "two declared clusters are the same one",
+            Self::ClusterMismatch => "an inventory is of another cluster than the declared one",
+            Self::ClusterUndeclared => "an inventory is of a cluster that is not declared",
+            Self::ClusterDropped => "a cluster that was asked before is neither declared nor retired",
+            Self::ReplicationUnreadable => "whether deletions reach other registries cannot be read",
+            Self::ReplicaUsersUnknown => "deletions reach a registry whose users are not declared",
+            Self::PullThroughUnreadable => "which repositories are caches cannot be read",
+            Self::UnparsedReference => "a field that must name an image names none that can be read",
+            Self::RewriteUnmapped => "pods run another repository than their template, and no mapping says why",
+            Self::PullTimesUntrusted => "some roles leave no pull times",
+            Self::RepositoryTagInvalid => "an AWS tag of the repository has a value that cannot be read",
+            Self::CapExceeded => "more would go than the policy allows at once",
+            Self::AccessDenied => "the repository may not be read",
+            Self::RegistryUnreadable => "the repository could not be read after all attempts",
+            Self::ManifestUnreadable => "an index of the repository cannot be read",
+        }
+    }
+
+    /// Returns whether the registry could not be read, other than evidence that is missing (exit code 6 instead of 5).
+    #[must_use]
+    pub const fn is_unreadable(self) -> bool {
+        matches!(self, Self::AccessDenied | Self::RegistryUnreadable | Self::ManifestUnreadable)
+    }
+}
+
+impl Plan {
+    /// Version of the file.
+    pub const API_VERSION: &'static str = "kubeguard.dev/v1";
+    /// Kind of the file.
+    pub const KIND: &'static str = "CleanPlan";
+
+    /// Returns the sha256 of everything it says, which its file carries.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        // A plan has no fractions, and its keys are text.
+        crate::canonical::sha256(self, &["sha256"]).unwrap_or_default()
+    }
+}
+
 /// Something that a plan noticed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PlanFinding {

@@ -1,6 +1,7 @@
 //! Workloads: what rolls out, what cannot, and what somebody else changes meanwhile.
 
 use kubeguard_testkit::{Behaviour, ControlPlane};
+use serde_json::json;
 
 use crate::plugin::{deployment, end, start, wait_deploy, wait_deploy_as, wait_deploy_with, workload};
 
@@ -116,16 +117,23 @@ fn after_first_line(mut child: std::process::Child) -> std::process::Child {
 }
 
 #[test]
-fn a_scale_by_an_autoscaler_does_not_supersede() {
+fn an_autoscaler_that_changes_replicas_while_we_wait_does_not_supersede() {
     let plane = ControlPlane::shared();
     let namespace = plane.namespace("scaled");
-    plane.apply(&deployment(&namespace, "web", 1, IMAGE, &Behaviour::Ready(4)));
+    plane.apply(&deployment(&namespace, "web", 1, IMAGE, &Behaviour::Ready(6)));
     let args = ["deploy/web", "-n", &namespace, "-o", "json", "--timeout", "60s"];
     let child = after_first_line(start(plane.kubeconfig(), &args));
-    plane.run(&["scale", "deploy/web", "--replicas=2", "-n", &namespace]);
+    // Below its minimum an autoscaler needs no metrics.
+    let scaler = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "web", "namespace": namespace},
+        "spec": {"minReplicas": 2, "maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}},
+    });
+    plane.apply(&scaler.to_string());
     let ran = end(child);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(ran.item()["notes"][0]["word"], "Scaled", "{}", ran.item());
+    let live = plane.run(&["get", "deploy/web", "-n", &namespace, "-o", "jsonpath={.status.availableReplicas}"]);
+    assert_eq!(live, "2", "both replicas were waited for");
 }
 
 #[test]

@@ -114,6 +114,13 @@ impl Policy {
         })
     }
 
+    /// Returns the first rule that is for a repository.
+    #[must_use]
+    pub fn rule_for(&self, repository: &str) -> Option<&Rule> {
+        let matches = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(repository));
+        self.rules.iter().find(|rule| matches(&rule.repositories) && !matches(&rule.exclude))
+    }
+
     /// Returns the names that stand for ECR hosts.
     #[must_use]
     pub fn hosts(&self) -> HostMap {

@@ -201,7 +201,6 @@ fn custom_resources_are_read_by_their_shape() {
             "text spec.deep.podSpec.containers[0].lifecycle.exec HOST/hook:1",
             "custom spec.driverImage HOST/driver:1",
             "custom spec.image HOST/team/joined:1.5",
-            "custom spec.imageName HOST/bad",
             "text spec.script HOST/script:1",
             "custom spec.sidecar.image HOST/untagged",
             "custom spec.stages[0].image HOST/stage:1",
@@ -213,7 +212,7 @@ fn custom_resources_are_read_by_their_shape() {
     assert_eq!(
         suspicious,
         [
-            ("spec.imageName", Suspicion::NoTag, false),
+            ("spec.imageName", Suspicion::Unparsed, false),
             ("spec.sidecar.image", Suspicion::NoTag, false),
             ("spec.value", Suspicion::Templated, false),
         ]

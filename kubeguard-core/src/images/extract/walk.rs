@@ -219,12 +219,14 @@ impl<'a> Walk<'a> {
         match ImageRef::parse(text, self.hosts) {
             ImageRef::Ecr(_) | ImageRef::Other(_) => self.push(true, What::Image(text.to_owned())),
             ImageRef::Bare(_) => {}
+            ImageRef::Unparsed(_) if !is_ecr_like(text) => self.scan(text, true),
             ImageRef::Unparsed(_) => {
-                let before = self.mentions.len();
-                self.scan(text, true);
-                if self.mentions.len() == before && is_ecr_like(text) {
-                    self.push(true, What::Suspicious(text.to_owned(), Suspicion::Unparsed));
-                }
+                let templated = text::scan(text, self.hosts).into_iter().find_map(|found| match found {
+                    Found::Templated(text) => Some(What::Suspicious(text.to_owned(), Suspicion::Templated)),
+                    _ => None,
+                });
+                let unparsed = || What::Suspicious(text.to_owned(), Suspicion::Unparsed);
+                self.push(true, templated.unwrap_or_else(unparsed));
             }
         }
     }

@@ -1,0 +1,417 @@
+//! What clusters use of a registry: from references to votes for entries, to doubts about repositories, to refusals.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::super::clusters::Cluster;
+use super::super::plan::{Foreign, PlanFinding, PlanRemedy, RefusalReason, Refused, Vote, VoteKind};
+use super::super::policy::{Keep, Policy, Rule};
+use super::graph::Graph;
+use super::names::{Meaning, Names, Selector, readable};
+use crate::images::inventory::{Suspicion, Suspicious, Templated, TextWithoutTag};
+use crate::images::{Digest, Inventory, Reference, RegistryId, Use, is_ecr_like};
+
+/// One repository under judgement.
+pub(super) struct Judged<'a> {
+    pub(super) name: &'a str,
+    pub(super) rule: &'a Rule,
+    pub(super) graph: Graph<'a>,
+    /// Digest of an image's configuration, by entry, where it was read.
+    pub(super) configs: &'a BTreeMap<Digest, Digest>,
+    /// Votes by entry; sorted and without doubles only at the end.
+    pub(super) votes: Vec<Vec<Vote>>,
+    /// Entries that were named by their digest, or that count as named so.
+    pub(super) direct: BTreeSet<usize>,
+}
+
+impl Judged<'_> {
+    pub(super) fn vote(&mut self, at: usize, vote: VoteKind, by: impl Into<String>, path: Option<&str>) {
+        let path = path.filter(|path| !path.is_empty()).map(ToOwned::to_owned);
+        self.votes[at].push(Vote { vote, by: by.into(), path, more: None });
+    }
+
+    pub(super) fn vote_all(&mut self, vote: VoteKind, by: &str, path: Option<&str>) {
+        for at in 0..self.graph.entries.len() {
+            self.vote(at, vote, by, path);
+        }
+    }
+
+    /// Returns the entries that a selector means; with a tag and a digest both.
+    fn selected(&self, selector: &Selector) -> Vec<usize> {
+        let tagged = selector.tag.as_deref().and_then(|tag| self.graph.by_tag(tag));
+        let pinned = selector.digest.and_then(|digest| self.graph.by_digest(digest));
+        tagged.into_iter().chain(pinned).collect()
+    }
+}
+
+/// An inventory with the cluster that it speaks for.
+pub(super) struct Spoken<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) inventory: &'a Inventory,
+    /// Clusters that stand by for it.
+    pub(super) standbys: Vec<&'a Cluster>,
+}
+
+/// Everything that usage decides.
+#[derive(Default)]
+pub(super) struct Usage {
+    pub(super) refused: Vec<Refused>,
+    pub(super) findings: BTreeSet<PlanFinding>,
+    pub(super) foreign: BTreeSet<Foreign>,
+    /// Repositories of the managed registry that clusters named, with who did, there or not.
+    pub(super) used: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Casts the votes of every inventory.
+pub(super) fn cast(
+    inventories: &[Spoken<'_>],
+    keep_lists: &[KeptImage],
+    repositories: &mut [Judged<'_>],
+    names: &mut Names<'_>,
+    policy: &Policy,
+) -> Usage {
+    let places: HashMap<String, usize> =
+        repositories.iter().enumerate().map(|(at, repository)| (repository.name.to_owned(), at)).collect();
+    let mut cast = Cast { repositories, places, names, policy, usage: Usage::default() };
+    for spoken in inventories {
+        cast.inventory(spoken);
+    }
+    for kept in keep_lists {
+        cast.kept(kept);
+    }
+    cast.usage
+}
+
+/// A line of a keep list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptImage {
+    /// Image of this registry or a whole reference; the tag may be a glob.
+    pub image: String,
+    /// File and line, for `by`.
+    pub source: String,
+}
+
+struct Cast<'a, 'r, 'n> {
+    repositories: &'a mut [Judged<'r>],
+    places: HashMap<String, usize>,
+    names: &'a mut Names<'n>,
+    policy: &'a Policy,
+    usage: Usage,
+}
+
+impl Cast<'_, '_, '_> {
+    fn inventory(&mut self, spoken: &Spoken<'_>) {
+        let cluster = &spoken.cluster.name;
+        let revisions = Revisions::of(spoken.inventory);
+        for reference in &spoken.inventory.references {
+            self.reference(spoken, reference, &revisions);
+        }
+        for pin in &spoken.inventory.pinned {
+            let image = self.names.own(&pin.image);
+            self.pin(&image, &format!("{cluster}/{}/{}", pin.namespace.as_deref().unwrap_or("-"), pin.source));
+        }
+        for suspicious in &spoken.inventory.suspicious {
+            self.suspicious(cluster, suspicious);
+        }
+        for rewritten in &spoken.inventory.rewritten {
+            if self.names.leads(&rewritten.from, &rewritten.to) {
+                continue;
+            }
+            let to = self.names.meaning(&rewritten.to).clone();
+            let from = self.names.meaning(&rewritten.from);
+            // From one repository of ours to another is a choice, not another registry's name.
+            if !from.selectors.is_empty() {
+                continue;
+            }
+            for selector in to.selectors {
+                let namespace = rewritten.namespace.as_deref().unwrap_or("-");
+                self.usage.refused.push(Refused {
+                    repository: selector.repository,
+                    reason: RefusalReason::RewriteUnmapped,
+                    message: format!("pods run {} where their template says {}", rewritten.to, rewritten.from),
+                    by: Some(format!("{cluster}/{namespace}/{}/{}", rewritten.kind, rewritten.name)),
+                });
+            }
+        }
+    }
+
+    fn reference(&mut self, spoken: &Spoken<'_>, reference: &Reference, revisions: &Revisions<'_>) {
+        let meaning = self.names.meaning(&reference.image).clone();
+        let by = by(&spoken.cluster.name, reference);
+        if let Some(image) = &meaning.foreign {
+            self.usage.foreign.insert(Foreign { image: image.clone(), by: by.clone() });
+        }
+        if let Some(digest) = meaning.bare {
+            self.bare(reference, digest, &by);
+        }
+        for selector in &meaning.selectors {
+            self.usage.used.entry(selector.repository.clone()).or_default().insert(spoken.cluster.name.clone());
+            let by = match &selector.by_replica {
+                Some(replica) => format!("{by} in {replica}"),
+                None => by.clone(),
+            };
+            self.selector(reference, selector, &by, revisions, None);
+            for standby in &spoken.standbys {
+                let to = format!("{}: {by}", standby.name);
+                self.selector(reference, selector, &to, revisions, Some(standby));
+            }
+        }
+        // What a standby will pull is the same image in its own registries.
+        if meaning.selectors.is_empty() {
+            self.standbys(spoken, reference, &meaning, &by, revisions);
+        }
+    }
+
+    fn standbys(
+        &mut self,
+        spoken: &Spoken<'_>,
+        reference: &Reference,
+        meaning: &Meaning,
+        by: &str,
+        revisions: &Revisions<'_>,
+    ) {
+        let Some(registry) = &meaning.registry else { return };
+        let copied = |registry: &RegistryId, image: &str| image.replacen(&registry_host(image), &registry.host(), 1);
+        for standby in &spoken.standbys {
+            for target in standby.registries.iter().filter(|target| target.0 != *registry) {
+                let image = meaning.foreign.as_deref().unwrap_or(&reference.image);
+                let there = self.names.meaning(&copied(&target.0, image)).clone();
+                for selector in &there.selectors {
+                    self.selector(reference, selector, &format!("{}: {by}", standby.name), revisions, Some(standby));
+                }
+            }
+        }
+    }
+
+    fn selector(
+        &mut self,
+        reference: &Reference,
+        selector: &Selector,
+        by: &str,
+        revisions: &Revisions<'_>,
+        standby: Option<&Cluster>,
+    ) {
+        let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
+            return;
+        };
+        let rule = repository.rule;
+        let kind = match reference.r#use {
+            Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Text | Use::Declared => VoteKind::InUse,
+            Use::Finished if rule.finished_jobs == Keep::Keep => VoteKind::InUse,
+            Use::Revision if revisions.within(reference, rule.rollback) => VoteKind::Rollback,
+            Use::Finished | Use::Revision => return,
+            Use::Event | Use::Node => VoteKind::RecentUse,
+        };
+        if kind == VoteKind::RecentUse && rule.keep_used_within.is_zero() {
+            return;
+        }
+        let entries = repository.selected(selector);
+        if reference.r#use == Use::Status && explained(repository, reference, &entries, self.names) {
+            return;
+        }
+        let kind = if standby.is_some() { VoteKind::Standby } else { kind };
+        for at in &entries {
+            repository.vote(*at, kind, by, Some(&reference.path));
+        }
+        // A digest in a spec, or one that runs and that no spec explains, is named for itself.
+        if let Some(at) = selector.digest.and_then(|digest| repository.graph.by_digest(digest)) {
+            repository.direct.insert(at);
+        }
+        let only_digest_counts = selector.digest.is_some_and(|digest| repository.graph.by_digest(digest).is_some());
+        if entries.is_empty() || selector.digest.is_some() && !only_digest_counts {
+            self.missing(reference, by);
+        }
+    }
+
+    fn missing(&mut self, reference: &Reference, by: &str) {
+        let decides = matches!(reference.r#use, Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Declared);
+        let severity = if decides { "critical" } else { "info" };
+        self.usage.findings.insert(PlanFinding {
+            rule: "EC101".to_owned(),
+            severity: severity.to_owned(),
+            message: format!("{} is named by {by} and is not in the registry", reference.image),
+            remedy: PlanRemedy { text: "push it, or correct the reference".to_owned() },
+        });
+    }
+
+    /// A digest without a repository: one of the spec's repository, its configuration, or nobody knows what.
+    fn bare(&mut self, reference: &Reference, digest: Digest, by: &str) {
+        let Some(spec) = &reference.spec else { return };
+        let spec = self.names.meaning(spec).clone();
+        for selector in &spec.selectors {
+            let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
+                continue;
+            };
+            let named = repository.selected(selector);
+            if let Some(at) = repository.graph.by_digest(digest) {
+                if !named.iter().any(|from| repository.graph.reaches(*from, at)) {
+                    repository.vote(at, VoteKind::InUse, by, Some(&reference.path));
+                    repository.direct.insert(at);
+                }
+                continue;
+            }
+            let config = |at: &usize| repository.configs.get(&repository.graph.entries[*at].digest) == Some(&digest);
+            if named.iter().any(config) {
+                continue;
+            }
+            for at in 0..repository.graph.entries.len() {
+                let pushed = repository.graph.entries[at].pushed_at;
+                let before = match (pushed, reference.started_at) {
+                    (Some(pushed), Some(started)) => pushed <= started,
+                    _ => true,
+                };
+                if before {
+                    let cause = format!("{by} runs {digest}, which is no entry here");
+                    repository.vote(at, VoteKind::Unknown, cause, Some(&reference.path));
+                }
+            }
+        }
+    }
+
+    fn suspicious(&mut self, cluster: &str, suspicious: &Suspicious) {
+        let namespace = suspicious.namespace.as_deref().unwrap_or("-");
+        let by = format!("{cluster}/{namespace}/{}/{}", suspicious.kind, suspicious.name);
+        let readable = readable(&suspicious.text);
+        let (templated, unparsed) =
+            (suspicious.reason == Suspicion::Templated, suspicious.reason == Suspicion::Unparsed);
+        if suspicious.spec_place && !matches!(suspicious.reason, Suspicion::NoTag) {
+            if readable.is_none() && !is_ecr_like(&suspicious.text) {
+                return;
+            }
+            let repository = readable.filter(|(_, _, whole)| *whole).map(|(_, name, _)| name);
+            self.usage.refused.push(Refused {
+                repository: repository.unwrap_or_else(|| "*".to_owned()),
+                reason: RefusalReason::UnparsedReference,
+                message: format!("{:?} names an image of this registry, and no one can say which", suspicious.text),
+                by: Some(by),
+            });
+            return;
+        }
+        let relaxed = templated && self.policy.scan.templated == Templated::Report
+            || suspicious.reason == Suspicion::NoTag && self.policy.scan.text_without_tag == TextWithoutTag::Latest;
+        let Some((_, name, whole)) = readable.filter(|(registry, name, _)| self.concerns(registry) && !name.is_empty())
+        else {
+            if templated || unparsed {
+                self.note(suspicious, &by);
+            }
+            return;
+        };
+        if relaxed {
+            return self.note(suspicious, &by);
+        }
+        let cause = format!("{by} says {:?}", suspicious.text);
+        let prefix = name.as_str();
+        for repository in self.repositories.iter_mut() {
+            if repository.name == prefix || !whole && repository.name.starts_with(prefix) {
+                repository.vote_all(VoteKind::Unknown, &cause, Some(&suspicious.path));
+            }
+        }
+    }
+
+    /// Returns whether images of a registry concern the managed one.
+    fn concerns(&mut self, registry: &RegistryId) -> bool {
+        let probe = format!("{}/probe", registry.host());
+        !self.names.meaning(&probe).selectors.is_empty()
+    }
+
+    fn note(&mut self, suspicious: &Suspicious, by: &str) {
+        self.usage.findings.insert(PlanFinding {
+            rule: "EC109".to_owned(),
+            severity: "medium".to_owned(),
+            message: format!("{by} says {:?} at {}", suspicious.text, suspicious.path),
+            remedy: PlanRemedy { text: "list the images that it becomes in pins.keepLists".to_owned() },
+        });
+    }
+
+    fn kept(&mut self, kept: &KeptImage) {
+        let image = self.names.own(&kept.image);
+        self.pin(&image, &kept.source);
+    }
+
+    /// Pins an image; its tag may be a glob.
+    fn pin(&mut self, image: &str, source: &str) {
+        let (name, tag) = match image.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') && !image.contains('@') => (name, Some(tag)),
+            _ => (image, None),
+        };
+        let pattern =
+            tag.filter(|tag| tag.contains(['*', '?'])).and_then(|tag| super::super::policy::Pattern::new(tag).ok());
+        let text = if pattern.is_some() { name } else { image };
+        let meaning = self.names.meaning(text).clone();
+        for selector in &meaning.selectors {
+            let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
+                continue;
+            };
+            let entries = match &pattern {
+                Some(pattern) => {
+                    let entries = repository.graph.entries.iter().enumerate();
+                    let tagged = entries.filter(|(_, entry)| entry.tags.iter().any(|tag| pattern.matches(tag)));
+                    tagged.map(|(at, _)| at).collect()
+                }
+                None => repository.selected(selector),
+            };
+            for at in entries {
+                repository.vote(at, VoteKind::Pinned, source, None);
+            }
+            if let Some(at) = selector.digest.and_then(|digest| repository.graph.by_digest(digest)) {
+                repository.direct.insert(at);
+            }
+        }
+    }
+}
+
+/// Returns the host of a reference in its usual spelling.
+fn registry_host(image: &str) -> String {
+    image.split('/').next().unwrap_or_default().to_owned()
+}
+
+/// Returns `cluster/namespace/Kind/name`.
+pub(super) fn by(cluster: &str, reference: &Reference) -> String {
+    let namespace = reference.namespace.as_deref().unwrap_or("-");
+    format!("{cluster}/{namespace}/{}/{}", reference.kind, reference.name)
+}
+
+/// Returns whether a digest that runs lies below what the same container's spec names: then it adds nothing.
+fn explained(repository: &Judged<'_>, reference: &Reference, entries: &[usize], names: &mut Names<'_>) -> bool {
+    let Some(spec) = &reference.spec else { return false };
+    let meaning = names.meaning(spec);
+    let roots = meaning.selectors.iter().filter(|selector| selector.repository == repository.name);
+    let roots: Vec<usize> = roots.flat_map(|selector| repository.selected(selector)).collect();
+    !entries.is_empty() && entries.iter().all(|at| roots.iter().any(|root| repository.graph.reaches(*root, *at)))
+}
+
+/// The revisions of every owner, so that the newest can be told.
+struct Revisions<'a> {
+    /// By namespace and owner: its revisions, newest first.
+    numbers: BTreeMap<(Option<&'a str>, &'a str), Vec<i64>>,
+}
+
+impl<'a> Revisions<'a> {
+    fn of(inventory: &'a Inventory) -> Self {
+        let mut numbers: BTreeMap<_, BTreeSet<i64>> = BTreeMap::new();
+        for reference in inventory.references.iter().filter(|reference| reference.r#use == Use::Revision) {
+            if let (Some(owner), Some(revision)) = (&reference.owner, reference.revision) {
+                numbers.entry((reference.namespace.as_deref(), owner.as_str())).or_default().insert(revision);
+            }
+        }
+        let newest_first = |numbers: BTreeSet<i64>| numbers.into_iter().rev().collect();
+        Self { numbers: numbers.into_iter().map(|(owner, numbers)| (owner, newest_first(numbers))).collect() }
+    }
+
+    /// Returns whether a rollback can reach a revision; one without a number always counts.
+    fn within(&self, reference: &Reference, rollback: Option<u64>) -> bool {
+        let (Some(most), Some(owner), Some(revision)) = (rollback, &reference.owner, reference.revision) else {
+            return true;
+        };
+        let numbers = self.numbers.get(&(reference.namespace.as_deref(), owner.as_str()));
+        let place = numbers.and_then(|numbers| numbers.iter().position(|number| *number == revision));
+        place.is_none_or(|place| u64::try_from(place).is_ok_and(|place| place < most))
+    }
+}
+
+/// Returns the start of the oldest inventory that tells of now.
+pub(super) fn oldest<'a>(inventories: &'a [Spoken<'a>]) -> Option<(Timestamp, &'a str)> {
+    let live = inventories.iter().filter(|spoken| spoken.cluster.hibernated_since.is_none());
+    live.map(|spoken| (spoken.inventory.started_at, spoken.cluster.name.as_str())).min()
+}

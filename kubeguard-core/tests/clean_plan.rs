@@ -1,0 +1,542 @@
+//! Every row of `tests/scenarios/ecr/plan.yaml`: objects → inventory → plan, without any registry to ask.
+#![cfg(feature = "ecr")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails with what differs")]
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use kubeguard_core::ecr::clusters::{Cluster, ClusterSource, Clusters};
+use kubeguard_core::ecr::plan::{Decision, Plan, PlannedImage, RefusalReason, VoteKind};
+use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan};
+use kubeguard_core::ecr::policy::{Policy, RegistryName};
+use kubeguard_core::ecr::snapshot::{
+    Child, Entry, IndexManifest, MediaType, Problem, ProblemKind, PullThroughRule, Reading, RegistrySnapshot,
+    ReplicationRule, Repository, RepositorySnapshot, Status,
+};
+use kubeguard_core::ecr::state::{CleanState, EntryHistory, KnownCluster, RepositoryHistory, TagHistory};
+use kubeguard_core::images::inventory::{Coverage, Source};
+use kubeguard_core::images::{Collector, Digest, Inventory, RegistryId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const TABLE: &str = include_str!("../../tests/scenarios/ecr/plan.yaml");
+const NOW: &str = "2026-11-22T10:00:00Z";
+/// Old, in hours.
+const OLD: f64 = 120.0 * 24.0;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    base: Value,
+    rows: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Row {
+    id: String,
+    #[serde(default)]
+    case: String,
+    #[serde(default)]
+    policy: Value,
+    #[serde(default)]
+    rule: Value,
+    #[serde(default)]
+    registry: Option<String>,
+    clusters: BTreeMap<String, Told>,
+    #[serde(default)]
+    standby: Option<Standby>,
+    /// Beside D1 to D9, or instead of those of the same name.
+    #[serde(default)]
+    entries: Vec<Written>,
+    /// Configuration of an entry, by name.
+    #[serde(default)]
+    configs: BTreeMap<String, String>,
+    #[serde(default)]
+    pull_through: Vec<PullThroughRule>,
+    #[serde(default)]
+    replication: Vec<Replicated>,
+    #[serde(default)]
+    unreadable: Vec<String>,
+    #[serde(default)]
+    problems: BTreeMap<String, ProblemKind>,
+    #[serde(default)]
+    aws_tags: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(default)]
+    keep_lists: Vec<String>,
+    #[serde(default)]
+    state: BTreeMap<String, Seen>,
+    #[serde(default)]
+    dropped: Option<String>,
+    /// What stays, with a vote that it must have.
+    #[serde(default)]
+    stay: BTreeMap<String, VoteKind>,
+    #[serde(default)]
+    go: Vec<String>,
+    #[serde(default)]
+    archive: Vec<String>,
+    #[serde(default)]
+    candidates: Vec<String>,
+    /// Pairs of which the first must be gone before the second.
+    #[serde(default)]
+    order: Vec<(String, String)>,
+    #[serde(default)]
+    refused: Vec<RefusalReason>,
+    #[serde(default)]
+    foreign: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct Told {
+    uses: Vec<String>,
+    objects: Vec<Value>,
+    registries: Vec<RegistryName>,
+    uid: Option<String>,
+    missing: Option<String>,
+    incomplete: Option<String>,
+    hours_old: f64,
+    hibernated: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Standby {
+    name: String,
+    of: String,
+    registry: RegistryName,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Replicated {
+    destination: RegistryName,
+    deletes: bool,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Written {
+    #[serde(default = "app")]
+    repository: String,
+    name: String,
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+    #[serde(default = "old")]
+    hours_ago: Option<f64>,
+    #[serde(default)]
+    children: Vec<String>,
+    #[serde(default)]
+    subject: Option<String>,
+    #[serde(default)]
+    artifact: Option<String>,
+    #[serde(default)]
+    archived_hours_ago: Option<f64>,
+    #[serde(default)]
+    pulled_hours_ago: Option<f64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+struct Seen {
+    /// Hours since a tag was first seen.
+    tags: BTreeMap<String, f64>,
+    /// Hours since each plan in which it was a candidate.
+    candidate_hours: Vec<f64>,
+    last_used_hours: Option<f64>,
+}
+
+fn app() -> String {
+    "app".to_owned()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "serde asks for the field's own type")]
+fn old() -> Option<f64> {
+    Some(OLD)
+}
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+fn ago(hours: f64) -> Timestamp {
+    now() - SignedDuration::from_secs_f64(hours * 3600.0)
+}
+
+fn digest(name: &str) -> Digest {
+    Digest::of(name.as_bytes())
+}
+
+/// Replaces `HOST`, `<name>` and `<hex name>`.
+fn spelt(text: &str, registry: &RegistryId) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('<') {
+        let (name, after) = after.split_once('>').unwrap_or((after, ""));
+        out.push_str(before);
+        match name.strip_prefix("hex ") {
+            Some(name) => out.push_str(&digest(name).hex()),
+            None => out.push_str(&digest(name).to_string()),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out.replace("HOST", &registry.host())
+}
+
+fn everywhere(value: Value, registry: &RegistryId) -> Value {
+    match value {
+        Value::String(text) => spelt(&text, registry).into(),
+        Value::Array(items) => items.into_iter().map(|item| everywhere(item, registry)).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, everywhere(value, registry))).collect(),
+        other => other,
+    }
+}
+
+impl Row {
+    fn registry_id(&self) -> RegistryId {
+        RegistryId::new("111122223333", self.registry.as_deref().unwrap_or("us-east-1"))
+    }
+
+    fn policy(&self, base: &Value) -> Policy {
+        let mut policy = base.clone();
+        for (key, value) in self.policy.as_object().into_iter().flatten() {
+            policy[key] = value.clone();
+        }
+        for (key, value) in self.rule.as_object().into_iter().flatten() {
+            policy["rules"][0][key] = value.clone();
+        }
+        let policy = everywhere(policy, &self.registry_id());
+        Policy::parse("row", &policy.to_string())
+            .unwrap_or_else(|error| panic!("{}: {error} {:?}", self.id, error.hint()))
+    }
+
+    fn written(&self) -> Vec<Written> {
+        let single = |number: usize| Written {
+            repository: app(),
+            name: format!("D{number}"),
+            tags: Some(vec![format!("v{number}")]),
+            #[expect(clippy::cast_precision_loss, reason = "one digit")]
+            hours_ago: Some(OLD - number as f64 / 60.0),
+            children: Vec::new(),
+            subject: None,
+            artifact: None,
+            archived_hours_ago: None,
+            pulled_hours_ago: None,
+        };
+        let mut all: Vec<Written> = (1..=9).map(single).collect();
+        for own in &self.entries {
+            match all.iter_mut().find(|known| known.name == own.name) {
+                Some(known) => {
+                    let tags = own.tags.clone().or_else(|| known.tags.clone());
+                    let same_age = own.hours_ago == Some(OLD);
+                    let hours_ago = if same_age { known.hours_ago } else { own.hours_ago };
+                    *known = Written { tags, hours_ago, ..own.clone() };
+                }
+                None => all.push(own.clone()),
+            }
+        }
+        all
+    }
+
+    fn snapshot(&self) -> RegistrySnapshot {
+        let registry = self.registry_id();
+        let mut repositories: BTreeMap<String, RepositorySnapshot> = BTreeMap::new();
+        for written in self.written() {
+            let name = written.repository.clone();
+            let repository = repositories.entry(name.clone()).or_insert_with(|| RepositorySnapshot {
+                repository: Repository {
+                    name: name.clone(),
+                    arn: format!("arn:aws:ecr:{}:111122223333:repository/{name}", registry.region),
+                    immutable_tags: false,
+                },
+                aws_tags: self.aws_tags.get(&name).cloned().unwrap_or_default(),
+                entries: Vec::new(),
+                indexes: BTreeMap::new(),
+                configs: BTreeMap::new(),
+                layers: BTreeMap::new(),
+                manifests_read: Vec::new(),
+                problem: self.problems.get(&name).map(|kind| Problem { kind: *kind, message: "told so".to_owned() }),
+            });
+            let media_type = if written.children.is_empty() {
+                "application/vnd.oci.image.manifest.v1+json"
+            } else {
+                let children = written.children.iter().map(|child| Child { digest: digest(child), platform: None });
+                let index = IndexManifest { children: children.collect(), subject: None, strange: false };
+                repository.indexes.insert(digest(&written.name), index);
+                "application/vnd.oci.image.index.v1+json"
+            };
+            let artifact = written.artifact.as_deref().unwrap_or("application/vnd.oci.image.config.v1+json");
+            if let Some(config) = self.configs.get(&written.name) {
+                repository.configs.insert(digest(&written.name), digest(config));
+            }
+            repository.entries.push(Entry {
+                digest: digest(&written.name),
+                tags: written.tags.iter().flatten().map(|tag| spelt(tag, &registry)).collect(),
+                pushed_at: written.hours_ago.map(ago),
+                bytes: Some(100 << 20),
+                media_type: Some(MediaType::new(media_type)),
+                artifact_type: written.children.is_empty().then(|| MediaType::new(artifact)),
+                last_pulled_at: written.pulled_hours_ago.map(ago),
+                subject: written.subject.as_deref().map(digest),
+                status: if written.archived_hours_ago.is_some() { Status::Archived } else { Status::Active },
+                last_archived_at: written.archived_hours_ago.map(ago),
+                last_activated_at: None,
+                conflicting: false,
+            });
+        }
+        let unreadable = |what: &str| self.unreadable.iter().any(|known| known == what);
+        let replication = self.replication.iter().map(|rule| ReplicationRule {
+            destination: rule.destination.0.clone(),
+            prefixes: Vec::new(),
+            deletes: rule.deletes,
+        });
+        let failed = || "AccessDeniedException".to_owned();
+        RegistrySnapshot {
+            registry,
+            caller: "arn:aws:sts::111122223333:assumed-role/ecr-clean/ci".to_owned(),
+            caller_account: "111122223333".to_owned(),
+            taken_at: now(),
+            replication: if unreadable("replication") {
+                Reading::Failed(failed())
+            } else {
+                Reading::Read(replication.collect())
+            },
+            pull_through: if unreadable("pullThrough") {
+                Reading::Failed(failed())
+            } else {
+                Reading::Read(self.pull_through.clone())
+            },
+            exclusions: if unreadable("exclusions") { Reading::Failed(failed()) } else { Reading::Read(Vec::new()) },
+            repositories: repositories.into_values().collect(),
+        }
+    }
+
+    fn inventory(&self, name: &str, told: &Told, policy: &Policy) -> Inventory {
+        let registry = self.registry_id();
+        let hosts = policy.hosts();
+        let mut collector = Collector::new(&hosts, &policy.scan);
+        for image in &told.uses {
+            let image = if image.starts_with('@') { format!("HOST/app{image}") } else { format!("HOST/app:{image}") };
+            let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "team", "name": "web"},
+                "spec": {"template": {"spec": {"containers": [{"name": "app", "image": image}]}}}});
+            collector.add(&everywhere(object, &registry));
+        }
+        for object in &told.objects {
+            collector.add(&everywhere(object.clone(), &registry));
+        }
+        let found = collector.finish();
+        let uid = told.uid.clone().unwrap_or_else(|| format!("uid-{name}"));
+        Inventory {
+            api_version: "kubeguard.dev/v1".to_owned(),
+            kind: "ImageInventory".to_owned(),
+            cluster: name.to_owned(),
+            uid: Some(uid),
+            source: Source::Live,
+            server: None,
+            tool: "kubeguard".to_owned(),
+            started_at: ago(told.hours_old),
+            taken_at: ago(told.hours_old),
+            complete: told.incomplete.is_none(),
+            scan: policy.scan.clone(),
+            kinds: Vec::new(),
+            platforms: Vec::new(),
+            references: found.references,
+            pinned: found.pinned,
+            rewritten: found.rewritten,
+            suspicious: found.suspicious,
+            coverage: Coverage::default(),
+            hashed: None,
+            sha256: String::new(),
+            signature: None,
+        }
+    }
+
+    fn clusters(&self) -> Clusters {
+        let cluster = |(name, told): (&String, &Told)| Cluster {
+            name: name.clone(),
+            source: Some(ClusterSource::Context(name.clone())),
+            uid: None,
+            registries: told.registries.clone(),
+            standby_of: None,
+            hibernated_since: told.hibernated.then(|| "2026-10-01".parse().unwrap()),
+            retired: None,
+            public_key: None,
+            repositories: None,
+        };
+        let mut clusters: Vec<Cluster> = self.clusters.iter().map(cluster).collect();
+        clusters.extend(self.standby.as_ref().map(|standby| Cluster {
+            name: standby.name.clone(),
+            source: None,
+            uid: None,
+            registries: vec![standby.registry.clone()],
+            standby_of: Some(standby.of.clone()),
+            hibernated_since: None,
+            retired: None,
+            public_key: None,
+            repositories: None,
+        }));
+        Clusters { clusters, from_file: true }
+    }
+
+    fn state(&self) -> CleanState {
+        let entry = |(name, seen): (&String, &Seen)| EntryHistory {
+            digest: digest(name),
+            tags: seen
+                .tags
+                .iter()
+                .map(|(tag, hours)| TagHistory { tag: tag.clone(), first_seen: ago(*hours) })
+                .collect(),
+            last_used: seen.last_used_hours.map(ago),
+            last_used_by: None,
+            candidate_since: seen.candidate_hours.first().map(|hours| ago(*hours)),
+            candidate_plans: seen.candidate_hours.iter().map(|hours| ago(*hours)).collect(),
+            manifest_read_at: None,
+            last_seen: None,
+        };
+        CleanState {
+            api_version: "kubeguard.dev/v1".to_owned(),
+            kind: "CleanState".to_owned(),
+            since: ago(OLD),
+            updated_at: now(),
+            registry: self.registry_id(),
+            clusters: self
+                .dropped
+                .iter()
+                .map(|name| KnownCluster {
+                    uid: "gone".to_owned(),
+                    name: name.clone(),
+                    first_seen: ago(OLD),
+                    last_inventory: ago(OLD),
+                    retired: false,
+                })
+                .collect(),
+            plans: Vec::new(),
+            repositories: vec![RepositoryHistory { name: app(), entries: self.state.iter().map(entry).collect() }],
+            uses: Vec::new(),
+            deployed: Vec::new(),
+        }
+    }
+
+    fn plan(&self, base: &Value, reversed: bool) -> Plan {
+        let (policy, clusters, mut registry, state) =
+            (self.policy(base), self.clusters(), self.snapshot(), self.state());
+        let answer = |(name, told): (&String, &Told)| Answer {
+            cluster: name.clone(),
+            inventory: match &told.missing {
+                Some(message) => Err((RefusalReason::InventoryMissing, message.clone())),
+                None => Ok(self.inventory(name, told, &policy)),
+            },
+        };
+        let mut answers: Vec<Answer> = self.clusters.iter().map(answer).collect();
+        let line = |image: &String| KeptImage { image: image.clone(), source: "keep.txt:1".to_owned() };
+        let mut keep_lists: Vec<KeptImage> = self.keep_lists.iter().map(line).collect();
+        if reversed {
+            answers.reverse();
+            keep_lists.reverse();
+            registry.repositories.reverse();
+            for repository in &mut registry.repositories {
+                repository.entries.reverse();
+                for entry in &mut repository.entries {
+                    entry.tags.reverse();
+                }
+            }
+            for answer in &mut answers {
+                if let Ok(inventory) = &mut answer.inventory {
+                    inventory.references.reverse();
+                    inventory.suspicious.reverse();
+                }
+            }
+        }
+        plan(&Inputs {
+            policy: &policy,
+            clusters: &clusters,
+            answers: &answers,
+            registry: &registry,
+            state: Some(&state),
+            keep_lists: &keep_lists,
+            now: now(),
+            tool: "kubeguard",
+            offline: false,
+        })
+    }
+
+    fn check(&self, plan: &Plan) {
+        let row = format!("{} {}", self.id, self.case);
+        let find = |name: &String| -> &PlannedImage {
+            let wanted = digest(name);
+            plan.images.iter().find(|image| image.digest == wanted).unwrap_or_else(|| panic!("{row}: no {name}"))
+        };
+        let refused: Vec<RefusalReason> = plan.refused.iter().map(|refused| refused.reason).collect();
+        for reason in &self.refused {
+            assert!(refused.contains(reason), "{row}: {refused:?}");
+        }
+        assert_eq!(refused.is_empty(), self.refused.is_empty(), "{row}: {:?}", plan.refused);
+        if !self.refused.is_empty() {
+            let planned: Vec<_> = plan.images.iter().filter(|image| image.decision != Decision::Keep).collect();
+            assert!(planned.is_empty(), "{row}: {planned:?}");
+        }
+        for (name, vote) in &self.stay {
+            let image = find(name);
+            assert_eq!(image.decision, Decision::Keep, "{row}: {name}");
+            assert!(image.kept.iter().any(|kept| kept.vote == *vote), "{row}: {name}: {:?}", image.kept);
+        }
+        for (names, decision) in [(&self.go, Decision::Delete), (&self.archive, Decision::Archive)] {
+            for name in names {
+                let image = find(name);
+                assert_eq!(image.decision, decision, "{row}: {name}: {:?}", image.kept);
+                assert!(image.kept.is_empty(), "{row}: {name}");
+            }
+        }
+        for name in &self.candidates {
+            let image = find(name);
+            assert!(image.candidate && image.kept.is_empty() && image.decision == Decision::Keep, "{row}: {name}");
+        }
+        for (first, second) in &self.order {
+            assert!(find(first).order < find(second).order, "{row}: {first} before {second}");
+        }
+        let foreign: Vec<&str> = plan.foreign.iter().map(|foreign| foreign.image.as_str()).collect();
+        for image in &self.foreign {
+            assert!(foreign.contains(&image.as_str()), "{row}: {foreign:?}");
+        }
+    }
+}
+
+fn table() -> Table {
+    serde_saphyr::from_str(TABLE).unwrap()
+}
+
+#[test]
+fn every_row_holds() {
+    let table = table();
+    for row in &table.rows {
+        row.check(&row.plan(&table.base, false));
+    }
+}
+
+#[test]
+fn the_order_of_what_is_given_changes_no_byte() {
+    let table = table();
+    for row in &table.rows {
+        let (plan, reversed) = (row.plan(&table.base, false), row.plan(&table.base, true));
+        let text = |plan: &Plan| serde_json::to_string_pretty(plan).unwrap();
+        pretty_assertions(&text(&plan), &text(&reversed), &row.id);
+        assert_eq!(plan.sha256, plan.hash(), "{}", row.id);
+    }
+}
+
+fn pretty_assertions(plan: &str, reversed: &str, row: &str) {
+    let differs = plan.lines().zip(reversed.lines()).find(|(a, b)| a != b);
+    assert_eq!(plan.len(), reversed.len(), "{row}: {differs:?}");
+    assert_eq!(differs, None, "{row}");
+}
+
+#[test]
+fn a_plan_is_read_back_as_it_was_written() {
+    let table = table();
+    for row in &table.rows {
+        let plan = row.plan(&table.base, false);
+        let again: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+        assert_eq!(again.hash(), plan.sha256, "{}", row.id);
+    }
+}
