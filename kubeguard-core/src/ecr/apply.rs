@@ -11,6 +11,7 @@
 
 mod batch;
 mod calls;
+mod evidence;
 mod journal;
 mod lease;
 mod outcome;
@@ -23,7 +24,6 @@ mod tests;
 mod tombstones;
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::path::Path;
 use std::pin::pin;
 
@@ -31,6 +31,7 @@ use futures::future::{Either, select};
 use jiff::Timestamp;
 
 pub use calls::{Call, Operation, calls};
+pub use evidence::{Evidence, Fresh};
 pub use journal::{CallOutcome, Event, Journal, Line, Past, lines};
 pub use lease::{AnyLease, ClusterLease, FileLease, GOOD_FOR, Lease, LeaseError, RENEWED_EVERY};
 pub use outcome::{Applied, Item, ItemState, SkipReason, Stop, StopReason, Totals};
@@ -40,25 +41,8 @@ use self::pace::Pace;
 use super::manifests::ManifestCache;
 use super::plan::{Decision, Plan, PlanFinding, Refused};
 use super::registry::Registry;
-use super::snapshot::RegistrySnapshot;
 use crate::error::{Error, Result};
 use crate::images::Digest;
-
-/// Who knows what is in use, and judges by it as the plan was judged.
-pub trait Evidence: Send + Sync {
-    /// Usage of all declared clusters, including what could not be read.
-    type Usage: Send + Sync;
-
-    /// Reads the usage of every declared cluster anew.
-    ///
-    /// # Errors
-    /// Only what leaves no answer at all; a cluster that cannot be read is part of the usage and refuses what it may use.
-    fn usage(&self) -> impl Future<Output = Result<Self::Usage>> + Send;
-
-    /// Judges a registry by the policy of the plan: the very function that makes plans, with the caps off, as they are
-    /// counted over what is left of the plan.
-    fn judge(&self, usage: &Self::Usage, registry: &RegistrySnapshot, now: Timestamp) -> Plan;
-}
 
 /// A plan with everything that it takes to carry it out.
 pub struct Apply<'a, R, E> {

@@ -14,7 +14,7 @@ pub use cluster::ClusterLease;
 pub use file::FileLease;
 
 /// How long a lease is good without a renewal.
-pub const GOOD_FOR: Duration = Duration::from_secs(120);
+pub const GOOD_FOR: Duration = Duration::from_mins(2);
 /// How often it is renewed.
 pub const RENEWED_EVERY: Duration = Duration::from_secs(30);
 
@@ -63,7 +63,7 @@ pub enum AnyLease {
     /// A file in the state directory.
     File(FileLease),
     /// A Lease of a cluster.
-    Cluster(ClusterLease),
+    Cluster(Box<ClusterLease>),
 }
 
 impl Lease for AnyLease {

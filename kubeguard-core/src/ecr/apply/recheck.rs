@@ -135,9 +135,11 @@ fn still(
     if let Some(done) = past.done(repository, digest) {
         return Err(Verdict::of(done));
     }
-    let (Some(entry), Some(now)) = (entries.get(&digest), fresh.images.get(&digest)) else {
-        let state = super::batch::absent(past, repository, digest);
-        return Err(Verdict::of(state));
+    let Some(entry) = entries.get(&digest) else {
+        return Err(Verdict::of(super::batch::absent(past, repository, digest)));
+    };
+    let Some(now) = fresh.images.get(&digest) else {
+        return Err(Verdict::skip(SkipReason::Kept, Some("the policy is not for this repository any more".to_owned())));
     };
     if image.decision == Decision::Archive && entry.status == Status::Archived && past.named(repository, digest) {
         return Err(Verdict::of(super::ItemState::Archived));

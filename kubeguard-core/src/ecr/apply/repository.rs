@@ -81,8 +81,14 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
         let settings = look::settings(registry, &self.look(self.now())).await.map_err(failed)?;
         let caller = registry.caller().await.map_err(failed)?;
         let known = self.apply.plan.repositories.iter().filter(|known| names.contains(&known.name.as_str()));
+        // Whether they are still opted in is seen when they are read.
+        let opt_in = &self.apply.plan.policy.opt_in_tag;
         let repositories = known
             .map(|known| empty(Repository { name: known.name.clone(), arn: known.arn.clone(), immutable_tags: false }))
+            .map(|mut repository| {
+                repository.aws_tags.extend(Some((opt_in.clone(), "true".to_owned())).filter(|_| !opt_in.is_empty()));
+                repository
+            })
             .collect();
         Ok(RegistrySnapshot {
             registry: registry.id().clone(),

@@ -61,8 +61,8 @@ impl ClusterLease {
         LeaseError::Held { name: self.words(), holder: holder.to_owned() }
     }
 
-    fn unreachable(&self, because: impl ToString) -> LeaseError {
-        LeaseError::Unreachable { name: self.words(), because: because.to_string() }
+    fn unreachable(&self, because: impl Into<String>) -> LeaseError {
+        LeaseError::Unreachable { name: self.words(), because: because.into() }
     }
 
     /// Makes one call; `None` when the object is not there, or its version is not the newest.
@@ -72,7 +72,11 @@ impl ClusterLease {
             Ok(Ok(answer)) => Ok(Some(answer)),
             Ok(Err(error)) => {
                 let failure = Failure::from(error);
-                if matches!(failure.code(), Some(404 | 409)) { Ok(None) } else { Err(self.unreachable(failure)) }
+                if matches!(failure.code(), Some(404 | 409)) {
+                    Ok(None)
+                } else {
+                    Err(self.unreachable(failure.to_string()))
+                }
             }
         }
     }
