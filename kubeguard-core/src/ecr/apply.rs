@@ -19,15 +19,14 @@ mod pace;
 mod recheck;
 mod refusals;
 mod repository;
-#[cfg(test)]
-mod tests;
 mod tombstones;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::pin::pin;
+use std::time::Duration;
 
-use futures::future::{Either, select};
+use futures::future::{BoxFuture, Either, select};
 use jiff::Timestamp;
 
 pub use calls::{Call, Operation, calls};
@@ -58,6 +57,8 @@ pub struct Apply<'a, R, E> {
     pub manifests: &'a ManifestCache,
     /// The time of this machine.
     pub clock: &'a (dyn Fn() -> Timestamp + Sync),
+    /// Waits: between calls, and before one that is repeated.
+    pub pause: &'a (dyn Fn(Duration) -> BoxFuture<'static, ()> + Sync),
     /// Whether the run is to end before its next call.
     pub interrupted: &'a (dyn Fn() -> bool + Sync),
     /// Told how far it is.

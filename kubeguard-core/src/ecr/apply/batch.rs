@@ -1,11 +1,10 @@
 //! One batch: described, written down, called, described again – until what became of each entry is known.
 
 use std::collections::HashMap;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::lease::Good;
+use super::pace::back_off;
 use super::recheck::Work;
 use super::{
     Call, CallOutcome, Event, Evidence, Halt, ItemState, Operation, Past, Progress, Run, SkipReason, Stop, StopReason,
@@ -51,7 +50,10 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
         let (mut left, mut attempt, mut throttled, mut unanswered) = (batch, 0, 0, 0);
         let mut again = Again::default();
         loop {
-            self.pace.wait().await;
+            let wait = self.pace.next();
+            if !wait.is_zero() {
+                (self.apply.pause)(wait).await;
+            }
             self.may_go_on(good)?;
             left = match self.look_again(&name, left).await? {
                 Ok(left) => left,
@@ -86,7 +88,7 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
             };
             if let Some((error, times)) = unclear {
                 (self.apply.progress)(Progress::Waiting { operation: operation.name(), because: &error.message });
-                self.pace.back_off(times).await;
+                (self.apply.pause)(back_off(times)).await;
                 continue;
             }
             left = self.confirm(listing, left, &ids, &answer, &mut again).await?;

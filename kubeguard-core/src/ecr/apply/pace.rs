@@ -1,9 +1,7 @@
 //! How fast calls that change something are made.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The slowest that refusals make it.
 const SLOWEST: Duration = Duration::from_secs(8);
@@ -24,13 +22,12 @@ impl Pace {
         Self { usual, gap: usual, next: Instant::now() }
     }
 
-    /// Waits until the next call may be made.
-    pub(super) async fn wait(&mut self) {
+    /// Returns how long the next call must wait.
+    pub(super) fn next(&mut self) -> Duration {
         let now = Instant::now();
-        if self.next > now {
-            tokio::time::sleep_until(self.next).await;
-        }
-        self.next = self.next.max(now) + self.gap;
+        let start = self.next.max(now);
+        self.next = start + self.gap;
+        start - now
     }
 
     /// Notes that a call was accepted.
@@ -42,11 +39,11 @@ impl Pace {
     pub(super) fn refused(&mut self) {
         self.gap = (self.gap * 2).min(SLOWEST.max(self.usual));
     }
+}
 
-    /// Waits before another attempt, longer each time, and never as long as others do.
-    pub(super) async fn back_off(&self, attempt: u32) {
-        let most = (FIRST_WAIT * 2_u32.saturating_pow(attempt.min(8))).min(SLOWEST);
-        let part = u32::try_from(RandomState::new().build_hasher().finish() % 1024).unwrap_or(0);
-        tokio::time::sleep(most / 2 + most / 2 * part / 1024).await;
-    }
+/// Returns how long another attempt waits: longer each time, and never as long as others do.
+pub(super) fn back_off(attempt: u32) -> Duration {
+    let most = (FIRST_WAIT * 2_u32.saturating_pow(attempt.min(8))).min(SLOWEST);
+    let part = u32::try_from(RandomState::new().build_hasher().finish() % 1024).unwrap_or(0);
+    most / 2 + most / 2 * part / 1024
 }

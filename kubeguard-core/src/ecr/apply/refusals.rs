@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::{Apply, Evidence, Stop, StopReason};
-use crate::canonical;
 use crate::ecr::plan::{Decision, Plan, PlannedReplication, Refused};
 use crate::ecr::registry::Registry;
 use crate::error::{Error, Result};
@@ -12,7 +11,7 @@ use crate::error::{Error, Result};
 pub(super) fn of_plan<R: Registry, E: Evidence>(apply: &Apply<'_, R, E>) -> Option<Stop> {
     let plan = apply.plan;
     let stop = |reason, detail: String| Some(Stop::new(reason, detail));
-    let hash = canonical::sha256(plan, &["sha256"]).unwrap_or_default();
+    let hash = plan.hash();
     if hash != plan.sha256 {
         return stop(StopReason::PlanAltered, format!("its hash is {hash}, and it says {}", plan.sha256));
     }
@@ -85,7 +84,7 @@ pub(super) fn of_facts(plan: &Plan, fresh: &Plan, repositories: &[&str]) -> Opti
 
 /// A refusal in words.
 pub(super) fn words(refused: &Refused) -> String {
-    format!("{} ({:?} in {})", refused.message, refused.reason, refused.repository)
+    format!("{} ({} in {})", refused.message, refused.reason.word(), refused.repository)
 }
 
 #[cfg(test)]
