@@ -1,6 +1,6 @@
 //! Carrying out a plan: the protocol case by case, killed runs, and the promise that nothing needed goes.
 #![cfg(feature = "ecr")]
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails with what differs")]
+#![expect(clippy::unwrap_used, reason = "a test fails with what differs")]
 
 #[path = "clean_apply/killed.rs"]
 mod killed;

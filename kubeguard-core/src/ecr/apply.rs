@@ -9,6 +9,7 @@
 //! such a pair takes one tag, the whole image, or leaves the image without tags, no more goes than was planned. What is
 //! left without tags is then deleted by its digest.
 
+mod as_planned;
 mod batch;
 mod calls;
 mod evidence;

@@ -92,13 +92,8 @@ async fn what_follows_an_entry_that_stays_stays_too() {
     let index = content.add("index", &["multi".to_owned()], &[child], None, old(-8));
     let world = World::new(content, Pair::TagThenImage);
     let plan = world.plan().await;
-    let at = if plan.images.iter().find(|image| image.digest == index).unwrap().digest
-        < plan.images.iter().find(|image| image.tags == ["v0"]).unwrap().digest
-    {
-        0
-    } else {
-        1
-    };
+    let first = plan.images.iter().find(|image| image.tags == ["v0"]).unwrap().digest;
+    let at = usize::from(index > first);
     world.store.lock().faults.insert(1, Fault::Item(at, "KmsError"));
     let applied = world.apply(&plan).await;
     let of = |digest| applied.items.iter().find(|item| item.digest == digest).unwrap();

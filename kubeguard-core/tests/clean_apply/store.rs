@@ -274,17 +274,19 @@ impl Inner {
             }
             Deed::Pull(n) => {
                 let entry = content.nth(*n).and_then(|digest| content.entries.get_mut(&digest));
-                entry.into_iter().for_each(|entry| entry.last_pulled_at = pulled);
+                if let Some(entry) = entry {
+                    entry.last_pulled_at = pulled;
+                }
             }
             Deed::Archive(n) => {
                 let entry = content.nth(*n).and_then(|digest| content.entries.get_mut(&digest));
-                entry.into_iter().for_each(|entry| {
+                if let Some(entry) = entry {
                     entry.status = Status::Archived;
                     entry.last_archived_at = Some(at);
-                });
+                }
             }
             Deed::Deploy(tag) => {
-                self.deployed.push(format!("{}/{repository}:{tag}", RegistryId::new(ACCOUNT, "us-east-1").host()))
+                self.deployed.push(format!("{}/{repository}:{tag}", RegistryId::new(ACCOUNT, "us-east-1").host()));
             }
             Deed::Pin(n) => {
                 if let Some(digest) = content.nth(*n) {

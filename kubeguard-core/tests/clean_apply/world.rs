@@ -34,6 +34,8 @@ pub(crate) struct World {
     pub(crate) clusters: Clusters,
     pub(crate) cache: ManifestCache,
     pub(crate) folder: tempfile::TempDir,
+    /// Where journal and lock are.
+    pub(crate) place: PathBuf,
     /// Seconds that this machine's clock is ahead.
     pub(crate) ahead: AtomicI64,
     pub(crate) complete: std::sync::atomic::AtomicBool,
@@ -50,6 +52,18 @@ pub(crate) fn images(number: usize) -> (Content, Vec<Digest>) {
     let add = |at: usize| content.add(&format!("v{at}"), &[format!("v{at}")], &[], None, old(at.try_into().unwrap()));
     let digests = (0..number).map(add).collect();
     (content, digests)
+}
+
+/// 300 images: most alone, some in indexes, some signed.
+pub(crate) fn fleet() -> Content {
+    let (mut content, digests) = images(240);
+    for at in 0..20_i64 {
+        let child = content.add(&format!("child{at}"), &[], &[], None, old(-at));
+        let index = content.add(&format!("index{at}"), &[format!("multi{at}")], &[child], None, old(-at));
+        let subject = digests.get(usize::try_from(at).unwrap()).copied().unwrap_or(index);
+        content.add(&format!("sig{at}"), &[format!("sha256-{}.sig", subject.hex())], &[], None, old(-at));
+    }
+    content
 }
 
 /// A folder in memory where there is one: thousands of journals are synced.
@@ -78,12 +92,14 @@ impl World {
             public_key: None,
             repositories: None,
         };
+        let folder = folder();
         Self {
             store: Store::new(content, pair),
             policy: Policy::parse("policy.yaml", policy).unwrap(),
             clusters: Clusters { clusters: vec![cluster], from_file: true },
             cache: ManifestCache::in_memory(),
-            folder: folder(),
+            place: folder.path().to_owned(),
+            folder,
             ahead: AtomicI64::new(0),
             complete: true.into(),
             interrupted: false.into(),
@@ -164,11 +180,11 @@ impl World {
     }
 
     pub(crate) fn journal(&self, plan: &Plan) -> PathBuf {
-        self.folder.path().join(Journal::name(&plan.sha256))
+        self.place.join(Journal::name(&plan.sha256))
     }
 
     pub(crate) fn lease(&self, holder: &str) -> FileLease {
-        FileLease::new(self.folder.path().join("lock"), "here", holder, now)
+        FileLease::new(self.place.join("lock"), "here", holder, now)
     }
 
     pub(crate) async fn apply(&self, plan: &Plan) -> Applied {
@@ -176,7 +192,7 @@ impl World {
     }
 
     pub(crate) async fn try_apply(&self, plan: &Plan) -> Result<Applied> {
-        let (journal, past) = Journal::open(&self.journal(plan), &plan.sha256)?.expect("nobody else writes it");
+        let (journal, past) = Journal::open(&self.journal(plan), &plan.sha256)?.unwrap();
         self.run(plan, Some(journal), past, Demands::default()).await
     }
 

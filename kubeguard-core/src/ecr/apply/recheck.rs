@@ -81,23 +81,6 @@ impl Work {
     }
 }
 
-/// Puts tags back that our own earlier calls took, so that the judgement sees the entries as the plan did.
-///
-/// A reference to such a tag then still keeps its entry. A tag that something else carries now is not put back.
-pub(super) fn as_planned(listing: &RepositorySnapshot, planned: &Side<'_>, past: &Past) -> RepositorySnapshot {
-    let mut listing = listing.clone();
-    let repository = listing.repository.name.clone();
-    let taken: BTreeSet<String> = listing.entries.iter().flat_map(|entry| entry.tags.iter().cloned()).collect();
-    for entry in &mut listing.entries {
-        let Some(image) = planned.images.get(&entry.digest) else { continue };
-        let ours = |tag: &&String| past.untagged(&repository, image.digest, tag) && !taken.contains(*tag);
-        let back: Vec<String> = image.tags.iter().filter(ours).cloned().collect();
-        entry.tags.extend(back);
-        entry.tags.sort_unstable();
-    }
-    listing
-}
-
 /// Sorts the planned entries of a repository into those that may still go, in their order, and what became of the others.
 ///
 /// `listing` is what the registry has, `fresh` what is judged of it now.

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::as_planned::as_planned;
 use super::calls::{batches, repositories};
 use super::lease::Good;
-use super::recheck::{Side, Work, as_planned, forbidden, recheck};
+use super::recheck::{Side, Work, forbidden, recheck};
 use super::{
     Event, Evidence, Halt, ItemState, Operation, Progress, Run, SkipReason, Stop, StopReason, Verdict, refusals,
 };
 use crate::ecr::look::{self, Look};
-use crate::ecr::plan::{Plan, PlanFinding, RefusalReason, Refused};
+use crate::ecr::plan::{Decision, Plan, PlanFinding, RefusalReason, Refused};
 use crate::ecr::policy::Assumption;
 use crate::ecr::registry::Registry;
 use crate::ecr::snapshot::{ProblemKind, RegistrySnapshot, Repository, RepositorySnapshot};
@@ -147,7 +148,8 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
             Ok(listing) => listing,
             Err(verdict) => return self.skip_rest(name, &verdict),
         };
-        let before = self.judge(settings, &[as_planned(&listing, &planned, &self.past)])?;
+        let restored = as_planned(&listing, &planned, &self.past);
+        let before = self.judge(settings, std::slice::from_ref(restored.as_ref().unwrap_or(&listing)))?;
         if let Some(refused) = before.refused.iter().find(|refused| refused.repository == name) {
             let verdict = Verdict::skip(SkipReason::Refused(refused.reason), Some(refused.message.clone()));
             self.refused.push(refused.clone());
@@ -170,9 +172,14 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
         }
         self.acted += work.len() as u64;
         let acted = !work.is_empty();
+        let findings = match restored {
+            // What earlier runs took, and somebody uses since, is nothing new.
+            Some(_) if acted => self.judge(settings, std::slice::from_ref(&listing))?.findings,
+            _ => before.findings.clone(),
+        };
         self.orders(&planned, work, &mut listing, good).await?;
         if acted && plan.policy.apply.verify && self.journal.is_some() {
-            self.verify(name, settings, &before.findings, listing)?;
+            self.verify(name, settings, &findings, listing)?;
         }
         Ok(())
     }
@@ -247,9 +254,9 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
             let (mut free, mut events) = (Vec::new(), Vec::new());
             for work in work {
                 let image = planned.images.get(&work.digest);
-                match image
-                    .and_then(|image| planned.before(image).find(|before| !self.is_away(&name, planned, *before)))
-                {
+                match image.and_then(|image| {
+                    planned.before(image).find(|before| !self.is_away(&name, planned, *before, work.decision))
+                }) {
                     None => free.push(work),
                     Some(before) => {
                         let verdict = Verdict::skip(SkipReason::ParentKept, Some(before.to_string()));
@@ -268,10 +275,18 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
     }
 
     /// Whether what lists or carries an entry is out of its way. What the plan never saw is not there.
-    fn is_away(&self, name: &str, planned: &Side<'_>, digest: Digest) -> bool {
+    ///
+    /// What is archived can be restored, and needs then what it lists and what is attached to it: it only lets these be
+    /// archived too.
+    fn is_away(&self, name: &str, planned: &Side<'_>, digest: Digest, decision: Decision) -> bool {
         use ItemState::{Archived, Deleted, Due, Gone};
-        !planned.images.contains_key(&digest)
-            || matches!(self.state(name, digest), Some(Deleted | Archived | Gone | Due))
+        let Some(image) = planned.images.get(&digest) else { return true };
+        match self.state(name, digest) {
+            Some(Deleted | Gone) => true,
+            Some(Archived) => decision == Decision::Archive,
+            Some(Due) => image.decision == Decision::Delete || decision == Decision::Archive,
+            _ => false,
+        }
     }
 
     /// Looks whether anything in use is missing that was not missing before.
