@@ -1,9 +1,10 @@
 //! Image references, and every place of a cluster that names one.
 //!
-//! [`mod@reference`] parses a reference instead of comparing text, [`Collector`] finds them in objects, [`inventory`] is what
-//! one cluster needs, as data and as a file. Nothing here speaks to a registry.
+//! [`mod@reference`] parses a reference instead of comparing text, [`Collector`] finds them in objects, [`gather`]
+//! reads a cluster, [`inventory`] is what it needs, as data and as a file. Nothing here speaks to a registry.
 
 mod extract;
+pub mod gather;
 pub mod hosts;
 pub mod inventory;
 mod parse;

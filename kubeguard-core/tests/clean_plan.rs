@@ -540,3 +540,51 @@ fn a_plan_is_read_back_as_it_was_written() {
         assert_eq!(again.hash(), plan.sha256, "{}", row.id);
     }
 }
+
+#[test]
+fn a_quarantine_ends_after_plans_far_enough_apart_and_recording_twice_adds_nothing() {
+    let table = table();
+    let mut row: Row = serde_json::from_value(json!({
+        "id": "quarantine", "rule": {"quarantine": {"plans": 2, "apart": "24h"}}, "clusters": {"A": {"uses": ["v1"]}},
+    }))
+    .unwrap();
+    let first = row.plan(&table.base, false);
+    assert_eq!((first.summary.delete, first.summary.candidates), (0, 6));
+    let empty = CleanState::new(row.registry_id(), now());
+    let state = empty.after(&first);
+    assert_eq!(state.after(&first), state);
+    let entry = |state: &CleanState, name: &str| -> EntryHistory {
+        state.repositories[0].entries.iter().find(|entry| entry.digest == digest(name)).unwrap().clone()
+    };
+    assert_eq!(entry(&state, "D2").candidate_since, Some(now()));
+    assert_eq!((entry(&state, "D1").candidate_since, entry(&state, "D1").last_used), (None, Some(now())));
+    assert_eq!(
+        entry(&state, "D2").tags[0].first_seen,
+        ago(OLD - 2.0 / 60.0),
+        "what was there first was not put there today"
+    );
+    // The state is read back as written, and only for its own registry.
+    let text = serde_json::to_string(&state).unwrap();
+    assert_eq!(CleanState::parse("state.json", &text, &row.registry_id()).unwrap(), state);
+    assert!(CleanState::parse("state.json", &text, &RegistryId::new("111122223333", "eu-west-1")).is_err());
+    assert!(CleanState::parse("state.json", &text[..40], &row.registry_id()).is_err());
+
+    // A plan that was refused for its evidence neither counts nor breaks the row.
+    row.clusters.insert("B".to_owned(), Told { missing: Some("down".to_owned()), ..Told::default() });
+    let refused = row.plan(&table.base, false);
+    assert_eq!(entry(&state.after(&refused), "D2").candidate_since, Some(now()));
+}
+
+#[test]
+fn a_plan_file_says_what_is_wrong_with_it() {
+    let table = table();
+    let plan = table.rows[0].plan(&table.base, false);
+    let text = serde_json::to_string_pretty(&plan).unwrap();
+    assert!(!Plan::parse("plan.json", &text).unwrap().is_altered());
+    let edited = text.replacen("\"v1\"", "\"v2\"", 1);
+    assert!(Plan::parse("plan.json", &edited).unwrap().is_altered());
+    let told = |text: &str| Plan::parse("plan.json", text).unwrap_err().to_string();
+    assert!(told(&text[..200]).contains("the file is cut off"));
+    assert!(told(&text.replacen("kubeguard.dev/v1", "kubeguard.dev/v9", 1)).contains("no plan of version"));
+    assert!(told("[]").contains("this is no plan"));
+}

@@ -1,5 +1,7 @@
 //! Which clusters must answer before anything may go.
 
+mod parse;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;

@@ -280,11 +280,52 @@ impl RefusalReason {
     }
 }
 
+/// What every versioned file begins with.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Head {
+    api_version: String,
+    kind: String,
+}
+
 impl Plan {
     /// Version of the file.
     pub const API_VERSION: &'static str = "kubeguard.dev/v1";
     /// Kind of the file.
     pub const KIND: &'static str = "CleanPlan";
+
+    /// Reads a plan's file; `file` is only named in errors.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::error::Error::File) for text that is no plan, is cut off or is of another version. Whether it
+    /// says what its own hash vouches for, [`Plan::is_altered`] tells.
+    pub fn parse(file: &str, text: &str) -> crate::error::Result<Self> {
+        let wrong = |line: usize, column: usize, problem: String| crate::error::Error::File {
+            file: file.to_owned(),
+            line: u64::try_from(line.max(1)).unwrap_or(1),
+            column: u64::try_from(column.max(1)).unwrap_or(1),
+            problem,
+            hint: "make it anew: kubectl ecr-clean plan".to_owned(),
+        };
+        let unread = |error: serde_json::Error| {
+            let problem =
+                if error.is_eof() { "the file is cut off".to_owned() } else { format!("this is no plan: {error}") };
+            wrong(error.line(), error.column(), problem)
+        };
+        let head: Head = serde_json::from_str(text).map_err(unread)?;
+        if (head.api_version.as_str(), head.kind.as_str()) != (Self::API_VERSION, Self::KIND) {
+            let problem =
+                format!("this is no plan of version {}: {}, {}", Self::API_VERSION, head.api_version, head.kind);
+            return Err(wrong(1, 1, problem));
+        }
+        serde_json::from_str(text).map_err(unread)
+    }
+
+    /// Returns whether it says something else than its own hash vouches for.
+    #[must_use]
+    pub fn is_altered(&self) -> bool {
+        self.sha256 != self.hash()
+    }
 
     /// Returns the sha256 of everything it says, which its file carries.
     #[must_use]

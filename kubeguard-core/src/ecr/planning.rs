@@ -6,6 +6,7 @@
 mod closure;
 mod evidence;
 mod graph;
+mod keep_list;
 mod names;
 mod usage;
 mod votes;
@@ -29,7 +30,7 @@ use super::snapshot::{ProblemKind, Reading, RegistrySnapshot, RepositorySnapshot
 use super::state::CleanState;
 use crate::canonical;
 use crate::images::Inventory;
-pub use usage::KeptImage;
+pub use keep_list::KeptImage;
 
 /// Votes of one kind that a plan lists per entry.
 const MOST_VOTES: usize = 10;

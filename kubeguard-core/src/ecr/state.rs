@@ -1,5 +1,7 @@
 //! What earlier runs saw: first sightings of tags, uses, candidates, deployed images.
 
+mod record;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 

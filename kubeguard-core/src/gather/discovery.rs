@@ -24,7 +24,9 @@ pub struct Named {
     pub singular: String,
     /// As in `deploy`.
     pub short: Vec<String>,
-    /// Whether its objects can be listed and watched.
+    /// Whether its objects can be listed.
+    pub listed: bool,
+    /// Whether its objects can be watched.
     pub watched: bool,
 }
 
@@ -32,6 +34,8 @@ pub struct Named {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Discovery {
     kinds: Vec<Named>,
+    /// Groups whose own server did not say what it serves.
+    unavailable: Vec<String>,
 }
 
 /// Built-in kinds that need no question to the server: group, version, kind, plural, namespaced, short names.
@@ -78,9 +82,10 @@ impl Discovery {
             },
             singular: kind.to_lowercase(),
             short: short.split(',').filter(|short| !short.is_empty()).map(ToOwned::to_owned).collect(),
+            listed: true,
             watched: true,
         });
-        Self { kinds: kinds.collect() }
+        Self { kinds: kinds.collect(), unavailable: Vec::new() }
     }
 
     /// Asks the server for everything it serves: two requests where it aggregates discovery, else one per version.
@@ -89,15 +94,18 @@ impl Discovery {
     /// [`Error::Api`] when the server cannot be asked. A group whose own server is down is left out.
     pub async fn of(cluster: &Cluster) -> Result<Self> {
         let failed = |failure| cluster.failed("ask the server for its kinds", failure);
-        let mut kinds = Vec::new();
+        let mut found = Self::default();
         for path in ["/api", "/apis"] {
             let answer = cluster.fetch(Call::Get, path, AGGREGATED).await.map_err(failed)?;
             match serde_json::from_slice::<Groups>(&answer.body) {
-                Ok(groups) if groups.kind == "APIGroupDiscoveryList" => kinds.extend(groups.kinds()),
-                _ => kinds.extend(legacy(cluster, path, &answer.body).await.map_err(failed)?),
+                Ok(groups) if groups.kind == "APIGroupDiscoveryList" => {
+                    found.unavailable.extend(groups.stale());
+                    found.kinds.extend(groups.kinds());
+                }
+                _ => legacy(cluster, path, &answer.body, &mut found).await.map_err(failed)?,
             }
         }
-        Ok(Self { kinds })
+        Ok(found)
     }
 
     /// Returns the kind that somebody calls `name`: plural, singular, kind or short name, with group, or version and
@@ -136,11 +144,19 @@ impl Discovery {
         })
     }
 
+    /// Returns the kinds whose objects can be listed, each in the first version served.
+    pub fn listed(&self) -> impl Iterator<Item = &Resource> {
+        first_versions(self.kinds.iter().filter(|named| named.listed))
+    }
+
     /// Returns the kinds whose objects can be listed and watched, each in the first version served.
     pub fn watched(&self) -> impl Iterator<Item = &Resource> {
-        let mut known = BTreeSet::new();
-        let watched = self.kinds.iter().filter(|named| named.watched).map(|named| &named.resource);
-        watched.filter(move |resource| known.insert((&resource.group, &resource.kind)))
+        first_versions(self.kinds.iter().filter(|named| named.listed && named.watched))
+    }
+
+    /// Returns the groups with their versions whose own server did not say what it serves.
+    pub fn unavailable(&self) -> impl Iterator<Item = &str> {
+        self.unavailable.iter().map(String::as_str)
     }
 
     /// Returns the kind of a manifest; the version need not be the one asked for when the server serves another.
@@ -190,9 +206,13 @@ struct Group {
 
 #[derive(Deserialize)]
 struct Version {
-    version: String,
+    #[serde(rename = "version")]
+    name: String,
     #[serde(default)]
     resources: Vec<Discovered>,
+    /// `Stale` where the group's own server has not answered lately.
+    #[serde(default)]
+    freshness: String,
 }
 
 #[derive(Deserialize)]
@@ -216,6 +236,13 @@ struct ResponseKind {
 }
 
 impl Groups {
+    /// Returns the versions of which nothing is known: what a server said before it fell silent is still told.
+    fn stale(&self) -> Vec<String> {
+        let versions = self.items.iter().flat_map(|group| group.versions.iter().map(move |version| (group, version)));
+        let silent = versions.filter(|(_, version)| version.freshness == "Stale" && version.resources.is_empty());
+        silent.map(|(group, version)| format!("{}/{}", group.metadata.name, version.name)).collect()
+    }
+
     fn kinds(self) -> Vec<Named> {
         let mut kinds = Vec::new();
         for group in self.items {
@@ -224,10 +251,11 @@ impl Groups {
                 {
                     let Some(kind) = found.response_kind else { continue };
                     kinds.push(Named {
-                        watched: can_be_watched(&found.verbs),
+                        listed: has(&found.verbs, "list"),
+                        watched: has(&found.verbs, "watch"),
                         resource: Resource {
                             group: group.metadata.name.clone(),
-                            version: version.version.clone(),
+                            version: version.name.clone(),
                             kind: kind.kind,
                             plural: found.resource,
                             namespaced: found.scope == "Namespaced",
@@ -242,12 +270,17 @@ impl Groups {
     }
 }
 
-fn can_be_watched(verbs: &[String]) -> bool {
-    ["list", "watch"].iter().all(|needed| verbs.iter().any(|verb| verb == needed))
+fn has(verbs: &[String], verb: &str) -> bool {
+    verbs.iter().any(|known| known == verb)
+}
+
+fn first_versions<'a>(kinds: impl Iterator<Item = &'a Named>) -> impl Iterator<Item = &'a Resource> {
+    let mut known = BTreeSet::new();
+    kinds.map(|named| &named.resource).filter(move |resource| known.insert((&resource.group, &resource.kind)))
 }
 
 /// Discovery of servers that do not aggregate: the list of versions, then each version's kinds.
-async fn legacy(cluster: &Cluster, path: &str, body: &[u8]) -> std::result::Result<Vec<Named>, Failure> {
+async fn legacy(cluster: &Cluster, path: &str, body: &[u8], known: &mut Discovery) -> std::result::Result<(), Failure> {
     let root: serde_json::Value =
         serde_json::from_slice(body).map_err(|error| Failure::Answer(format!("discovery cannot be read: {error}")))?;
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -259,12 +292,12 @@ async fn legacy(cluster: &Cluster, path: &str, body: &[u8]) -> std::result::Resu
         let others: Vec<String> = others.filter(|version| *version != preferred).collect();
         versions.extend(std::iter::once(preferred).chain(others).map(|version| format!("{path}/{version}")));
     }
-    let mut kinds = Vec::new();
     for path in versions {
         let list = match cluster.fetch(Call::Get, &path, "application/json").await {
             Ok(answer) => answer.body,
             Err(failure) => {
                 tracing::warn!(path, %failure, "its kinds are left out");
+                known.unavailable.push(path.trim_start_matches("/apis/").trim_start_matches("/api/").to_owned());
                 continue;
             }
         };
@@ -277,8 +310,9 @@ async fn legacy(cluster: &Cluster, path: &str, body: &[u8]) -> std::result::Resu
                 continue;
             }
             let verbs: Vec<String> = found["verbs"].as_array().into_iter().flatten().map(text).collect();
-            kinds.push(Named {
-                watched: can_be_watched(&verbs),
+            known.kinds.push(Named {
+                listed: has(&verbs, "list"),
+                watched: has(&verbs, "watch"),
                 resource: Resource {
                     group: group.to_owned(),
                     version: version.to_owned(),
@@ -291,7 +325,7 @@ async fn legacy(cluster: &Cluster, path: &str, body: &[u8]) -> std::result::Resu
             });
         }
     }
-    Ok(kinds)
+    Ok(())
 }
 
 /// Returns once the server serves `resource`: an established definition is not enough.

@@ -134,6 +134,14 @@ pub(crate) enum Item {
 }
 
 impl Item {
+    /// Returns the item as JSON; `None` when it is protobuf, or damaged.
+    pub(crate) fn json(self) -> Option<serde_json::Value> {
+        match self {
+            Self::Protobuf(_) => None,
+            Self::Json(bytes) => serde_json::from_slice(&bytes).ok(),
+        }
+    }
+
     /// Decodes the item; `None` when it is no such kind.
     pub(crate) fn decode<T: Message + Default + DeserializeOwned>(self) -> Option<T> {
         match self {

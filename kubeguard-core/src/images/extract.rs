@@ -178,6 +178,29 @@ impl<'a> Collector<'a> {
         self.references.len()
     }
 
+    /// Takes everything that another has found.
+    pub fn merge(&mut self, other: Self) {
+        for (reference, (pods, started)) in other.references {
+            let entry = self.references.entry(reference).or_default();
+            entry.0 += pods;
+            entry.1 = [entry.1, started].into_iter().flatten().min();
+        }
+        self.suspicious.extend(other.suspicious);
+        self.pinned.extend(other.pinned);
+        self.kept.extend(other.kept);
+        self.owners.extend(other.owners);
+        self.templates.extend(other.templates);
+        self.runs.extend(other.runs);
+        self.current.extend(other.current);
+        for (release, revision) in other.deployed {
+            let newest = self.deployed.entry(release).or_insert(revision);
+            *newest = revision.max(*newest);
+        }
+        self.coverage.registry_addresses += other.coverage.registry_addresses;
+        self.coverage.kinds_skipped.extend(other.coverage.kinds_skipped);
+        self.coverage.too_deep.extend(other.coverage.too_deep);
+    }
+
     /// Says that a kind was left out.
     pub fn skipped(&mut self, kind: impl Into<String>) {
         self.coverage.kinds_skipped.push(kind.into());
@@ -388,6 +411,7 @@ impl<'a> Collector<'a> {
         references.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)).then_with(|| a.cmp(b)));
         self.coverage.kinds_skipped.sort();
         self.coverage.kinds_skipped.dedup();
+        self.coverage.too_deep.sort();
         Found {
             references,
             pinned: self.pinned.into_iter().collect(),

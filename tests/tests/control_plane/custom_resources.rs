@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::plugin::{end, start, wait_deploy, wait_deploy_with};
 
 /// Returns a definition of a kind whose status is free.
-fn definition(group: &str, kind: &str, namespaced: bool) -> Value {
+pub(crate) fn definition(group: &str, kind: &str, namespaced: bool) -> Value {
     let plural = format!("{}s", kind.to_lowercase());
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -98,7 +98,7 @@ fn stale(prefix: &str, status: &Value) -> (String, String) {
     (namespace, group)
 }
 
-fn until_served(group: &str) {
+pub(crate) fn until_served(group: &str) {
     let start = std::time::Instant::now();
     while !ControlPlane::shared().kubectl(&["get", &format!("widgets.{group}")]).status.success() {
         assert!(start.elapsed() < std::time::Duration::from_secs(20), "{group} is not served");

@@ -4,6 +4,7 @@ mod behaviours;
 mod causes;
 mod custom_resources;
 mod endurance;
+mod inventory;
 mod levels;
 mod plugin;
 mod rollouts;

@@ -8,6 +8,7 @@ use super::super::clusters::Cluster;
 use super::super::plan::{Foreign, PlanFinding, PlanRemedy, RefusalReason, Refused, Vote, VoteKind};
 use super::super::policy::{Keep, Policy, Rule};
 use super::graph::Graph;
+use super::keep_list::KeptImage;
 use super::names::{Meaning, Names, Selector, readable};
 use crate::images::inventory::{Suspicion, Suspicious, Templated, TextWithoutTag};
 use crate::images::{Digest, Inventory, Reference, RegistryId, Use, is_ecr_like};
@@ -81,15 +82,6 @@ pub(super) fn cast(
         cast.kept(kept);
     }
     cast.usage
-}
-
-/// A line of a keep list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptImage {
-    /// Image of this registry or a whole reference; the tag may be a glob.
-    pub image: String,
-    /// File and line, for `by`.
-    pub source: String,
 }
 
 struct Cast<'a, 'r, 'n> {

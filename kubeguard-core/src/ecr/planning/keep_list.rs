@@ -1,0 +1,74 @@
+//! Keep lists: files in which people write what must stay and why.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::error::{Error, Result};
+
+/// A line of a keep list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptImage {
+    /// Image of this registry or a whole reference; the tag may be a glob.
+    pub image: String,
+    /// File and line, for `by`.
+    pub source: String,
+}
+
+impl KeptImage {
+    /// Reads a list: `REFERENCE [until=YYYY-MM-DD] [because=…]` a line, `#` begins a comment. A line whose day is over is
+    /// left out.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a line that says something else.
+    pub fn parse_list(file: &str, text: &str, now: Timestamp) -> Result<Vec<Self>> {
+        let today = jiff::tz::TimeZone::UTC.to_datetime(now).date();
+        let mut kept = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.split_once('#').map_or(line, |(line, _)| line).trim();
+            let mut words = line.split_whitespace();
+            let Some(image) = words.next() else { continue };
+            let wrong = |problem: String| Error::File {
+                file: file.to_owned(),
+                line: u64::try_from(number + 1).unwrap_or(1),
+                column: 1,
+                problem,
+                hint: "REFERENCE [until=YYYY-MM-DD] [because=…]".to_owned(),
+            };
+            let mut until = None;
+            for word in words {
+                match word.split_once('=') {
+                    Some(("until", day)) => {
+                        until = Some(day.parse::<Date>().map_err(|_| wrong(format!("{day:?} is no day")))?);
+                    }
+                    // The reason may have several words, and is the end of the line.
+                    Some(("because", _)) => break,
+                    _ => return Err(wrong(format!("{word:?} is neither until= nor because="))),
+                }
+            }
+            if until.is_none_or(|until| until >= today) {
+                kept.push(Self { image: image.to_owned(), source: format!("{file}:{}", number + 1) });
+            }
+        }
+        Ok(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_images_with_days_and_reasons() {
+        let now = "2026-11-22T10:00:00Z".parse().unwrap();
+        let text = "# what audits need\napp:v3 until=2027-01-31 because=audit of spring\napp:v4 until=2026-11-21\n\napp:rel-*  # for ever\n";
+        let kept = KeptImage::parse_list("keep.txt", text, now).unwrap();
+        let told: Vec<_> = kept.iter().map(|kept| (kept.image.as_str(), kept.source.as_str())).collect();
+        assert_eq!(told, [("app:v3", "keep.txt:2"), ("app:rel-*", "keep.txt:5")]);
+        for wrong in ["app:v1 until=soon", "app:v1 app:v2"] {
+            assert!(
+                KeptImage::parse_list("keep.txt", wrong, now).unwrap_err().to_string().starts_with("keep.txt:1:1: "),
+                "{wrong}"
+            );
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What a plan teaches for the next: sightings, uses, candidates. Recording the same plan twice adds nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{CleanState, EntryHistory, KnownCluster, RecordedPlan, RepositoryHistory, TagHistory};
+use crate::ecr::plan::{Decision, Plan, PlannedImage, VoteKind};
+use crate::error::{Error, Result};
+use crate::images::RegistryId;
+
+/// An entry that is gone from the registry is forgotten after this time.
+const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+impl CleanState {
+    /// Version of the file.
+    pub const API_VERSION: &'static str = "kubeguard.dev/v1";
+    /// Kind of the file.
+    pub const KIND: &'static str = "CleanState";
+
+    /// Begins with nothing seen.
+    #[must_use]
+    pub fn new(registry: RegistryId, now: Timestamp) -> Self {
+        Self {
+            api_version: Self::API_VERSION.to_owned(),
+            kind: Self::KIND.to_owned(),
+            since: now,
+            updated_at: now,
+            registry,
+            clusters: Vec::new(),
+            plans: Vec::new(),
+            repositories: Vec::new(),
+            uses: Vec::new(),
+            deployed: Vec::new(),
+        }
+    }
+
+    /// Reads a state file of a registry; `file` is only named in errors.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a file that is damaged, of another version or of another registry: never "nothing seen".
+    pub fn parse(file: &str, text: &str, registry: &RegistryId) -> Result<Self> {
+        let wrong = |line: usize, column: usize, problem: String| Error::File {
+            file: file.to_owned(),
+            line: u64::try_from(line.max(1)).unwrap_or(1),
+            column: u64::try_from(column.max(1)).unwrap_or(1),
+            problem,
+            hint: "restore it from a backup; moving it away begins every quarantine anew".to_owned(),
+        };
+        let state: Self = serde_json::from_str(text)
+            .map_err(|error| wrong(error.line(), error.column(), format!("the state is damaged: {error}")))?;
+        if (state.api_version.as_str(), state.kind.as_str()) != (Self::API_VERSION, Self::KIND) {
+            let found = format!("{}, {}", state.api_version, state.kind);
+            return Err(wrong(1, 1, format!("this is no state of version {}: {found}", Self::API_VERSION)));
+        }
+        if state.registry != *registry {
+            return Err(wrong(1, 1, format!("this is the state of {}, not of {registry}", state.registry)));
+        }
+        Ok(state)
+    }
+
+    /// Returns the state after a plan.
+    ///
+    /// A plan in which a repository was refused for its evidence neither counts for the quarantine there nor ends it.
+    #[must_use]
+    pub fn after(&self, plan: &Plan) -> Self {
+        let now = plan.created_at;
+        let mut state = self.clone();
+        state.updated_at = now;
+        if state.plans.last().is_none_or(|last| last.at != now) {
+            state.plans.push(RecordedPlan { sha256: plan.sha256.clone(), at: now });
+        }
+        state.clusters(plan);
+        let refused: BTreeSet<&str> = plan.refused.iter().map(|refused| refused.repository.as_str()).collect();
+        let mut repositories: BTreeMap<String, BTreeMap<_, EntryHistory>> = std::mem::take(&mut state.repositories)
+            .into_iter()
+            .map(|repository| {
+                let entries = repository.entries.into_iter().map(|entry| (entry.digest, entry));
+                (repository.name, entries.collect())
+            })
+            .collect();
+        for image in &plan.images {
+            let entries = repositories.entry(image.repository.clone()).or_default();
+            let known = entries.get(&image.digest);
+            let entry = seen(known, image, refused.contains(image.repository.as_str()), now);
+            entries.insert(image.digest, entry);
+        }
+        let remembered =
+            |entry: &EntryHistory| entry.last_seen.is_none_or(|seen| now.duration_since(seen) < FORGOTTEN_AFTER);
+        state.repositories = repositories
+            .into_iter()
+            .map(|(name, entries)| RepositoryHistory {
+                name,
+                entries: entries.into_values().filter(remembered).collect(),
+            })
+            .filter(|repository| !repository.entries.is_empty())
+            .collect();
+        state
+    }
+
+    fn clusters(&mut self, plan: &Plan) {
+        for inventory in &plan.inventories {
+            let Some(uid) = &inventory.uid else { continue };
+            match self.clusters.iter_mut().find(|known| known.uid == *uid) {
+                Some(known) => {
+                    known.name.clone_from(&inventory.cluster);
+                    known.last_inventory = known.last_inventory.max(inventory.taken_at);
+                }
+                None => self.clusters.push(KnownCluster {
+                    uid: uid.clone(),
+                    name: inventory.cluster.clone(),
+                    first_seen: plan.created_at,
+                    last_inventory: inventory.taken_at,
+                    retired: false,
+                }),
+            }
+        }
+        let over = |name: &str| {
+            plan.clusters.iter().any(|cluster| cluster.name == name && cluster.retired.is_some())
+                && !plan.inventories.iter().any(|inventory| inventory.cluster == name)
+        };
+        for known in &mut self.clusters {
+            known.retired |= over(&known.name);
+        }
+        self.clusters.sort_by(|a, b| a.uid.cmp(&b.uid));
+    }
+}
+
+/// Returns what is known of an entry after a plan has seen it.
+fn seen(known: Option<&EntryHistory>, image: &PlannedImage, refused: bool, now: Timestamp) -> EntryHistory {
+    let first = known.is_none();
+    let mut entry = known.cloned().unwrap_or_else(|| EntryHistory {
+        digest: image.digest,
+        tags: Vec::new(),
+        last_used: None,
+        last_used_by: None,
+        candidate_since: None,
+        candidate_plans: Vec::new(),
+        manifest_read_at: None,
+        last_seen: None,
+    });
+    entry.last_seen = Some(now);
+    entry.tags.retain(|known| image.tags.contains(&known.tag));
+    for tag in &image.tags {
+        if !entry.tags.iter().any(|known| known.tag == *tag) {
+            // What was there when we first looked was not put there today.
+            let first_seen = if first { image.pushed_at.unwrap_or(now) } else { now };
+            entry.tags.push(TagHistory { tag: tag.clone(), first_seen });
+        }
+    }
+    entry.tags.sort_by(|a, b| a.tag.cmp(&b.tag));
+    let used = image.kept.iter().find(|vote| matches!(vote.vote, VoteKind::InUse | VoteKind::Standby));
+    if let Some(vote) = used {
+        entry.last_used = Some(now);
+        entry.last_used_by = Some(vote.by.clone());
+    }
+    if refused {
+        return entry;
+    }
+    if image.candidate || image.decision != Decision::Keep {
+        entry.candidate_since.get_or_insert(now);
+        if entry.candidate_plans.last() != Some(&now) {
+            entry.candidate_plans.push(now);
+        }
+    } else {
+        entry.candidate_since = None;
+        entry.candidate_plans.clear();
+    }
+    entry
+}

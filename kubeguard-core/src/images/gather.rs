@@ -1,0 +1,492 @@
+//! Reading one cluster into an inventory: every kind that can name an image, each list whole or said not to be.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::extract::{Collector, ImagePod, is_built_in};
+use super::hosts::HostMap;
+use super::inventory::{Demand, Inventory, KindRead, Need, ReadStatus, Scan, Secrets, Source, Switch};
+use crate::access::{Call, Cluster};
+use crate::error::{Error, Failure, Result};
+use crate::gather::discovery::Discovery;
+use crate::gather::pages::{self, Selection};
+use crate::gather::resource::Resource;
+use crate::kinds::Kind;
+
+/// Lists at the same time.
+const AT_ONCE: usize = 4;
+/// How often a list begins anew when the server has forgotten where it was.
+const RESTARTS: usize = 3;
+/// How often one page is asked for.
+const ATTEMPTS: u32 = 4;
+/// Time before the second attempt; doubled each time.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Kinds without which an inventory says nothing: group, kind, plural.
+const REQUIRED: &[(&str, &str, &str)] = &[
+    ("", "Pod", "pods"),
+    ("apps", "Deployment", "deployments"),
+    ("apps", "ReplicaSet", "replicasets"),
+    ("apps", "StatefulSet", "statefulsets"),
+    ("apps", "DaemonSet", "daemonsets"),
+    ("apps", "ControllerRevision", "controllerrevisions"),
+    ("", "ReplicationController", "replicationcontrollers"),
+    ("", "PodTemplate", "podtemplates"),
+    ("batch", "Job", "jobs"),
+    ("batch", "CronJob", "cronjobs"),
+    // Its annotations pin what runs in it.
+    ("", "Namespace", "namespaces"),
+];
+/// Groups whose objects are measured anew for every question.
+const METRICS: &[&str] = &["metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io"];
+
+/// What is asked for, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// Label of the cluster.
+    pub cluster: &'a str,
+    /// What is read beyond pods and workloads.
+    pub scan: &'a Scan,
+    /// Other names of ECR hosts.
+    pub hosts: &'a HostMap,
+    /// As in `kubeguard 0.4.0`.
+    pub tool: &'a str,
+}
+
+/// A step of a reading, for those who watch it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// So many kinds will be read.
+    Kinds(usize),
+    /// One kind has been read, or not.
+    Kind(KindRead),
+}
+
+/// Reads a cluster.
+///
+/// Pods are read first, so that what starts meanwhile is seen in its workload. A kind that is refused is
+/// [`ReadStatus::Denied`] and makes the inventory incomplete where it decides; it is never taken for empty. Times are the
+/// server's where it tells them, else of `clock`.
+///
+/// # Errors
+/// When the cluster cannot be identified: its namespace `kube-system` cannot be read, or it does not answer at all.
+pub async fn read(
+    cluster: &Cluster,
+    reading: Reading<'_>,
+    clock: impl Fn() -> Timestamp,
+    mut watch: impl FnMut(Step),
+) -> Result<Inventory> {
+    let (uid, dated) = identity(cluster).await?;
+    let started_at = dated.unwrap_or_else(&clock);
+    let discovery = Discovery::of(cluster).await?;
+    let mut collector = Collector::new(reading.hosts, reading.scan);
+    let wanted = wanted(&discovery, reading.scan, &mut collector);
+    watch(Step::Kinds(wanted.len()));
+    let mut kinds = Vec::new();
+    let (pods, others): (Vec<Wanted>, Vec<Wanted>) = wanted
+        .into_iter()
+        .partition(|wanted| wanted.resource.kind == ImagePod::KIND && wanted.resource.group.is_empty());
+    for batch in [pods, others] {
+        let lists = batch.into_iter().map(|wanted| list(cluster, wanted, reading));
+        let mut lists = futures::stream::iter(lists).buffer_unordered(AT_ONCE);
+        while let Some((read, found)) = lists.next().await {
+            watch(Step::Kind(read.clone()));
+            collector.merge(found);
+            kinds.push(read);
+        }
+    }
+    for group in discovery.unavailable() {
+        let message = Some("the server behind this group does not answer".to_owned());
+        kinds.push(KindRead { message, ..unread(group, "*", Need::Served, ReadStatus::Failed) });
+    }
+    kinds.sort_by(|a, b| (&a.api_version, &a.resource).cmp(&(&b.api_version, &b.resource)));
+    let taken_at = identity(cluster).await.ok().and_then(|(_, dated)| dated).unwrap_or_else(&clock);
+    let found = collector.finish();
+    let mut inventory = Inventory {
+        api_version: Inventory::API_VERSION.to_owned(),
+        kind: Inventory::KIND.to_owned(),
+        cluster: reading.cluster.to_owned(),
+        uid: Some(uid),
+        source: Source::Live,
+        server: version(cluster).await,
+        tool: reading.tool.to_owned(),
+        started_at,
+        taken_at,
+        complete: kinds.iter().all(decides_well),
+        scan: reading.scan.clone(),
+        kinds,
+        platforms: Vec::new(),
+        references: found.references,
+        pinned: found.pinned,
+        rewritten: found.rewritten,
+        suspicious: found.suspicious,
+        coverage: found.coverage,
+        hashed: None,
+        sha256: String::new(),
+        signature: None,
+    };
+    inventory.sha256 = inventory.hash();
+    Ok(inventory)
+}
+
+/// Returns whether a kind does not stand in the way of completeness.
+fn decides_well(read: &KindRead) -> bool {
+    match read.need {
+        Need::Required => read.status == ReadStatus::Ok,
+        Need::Served => matches!(read.status, ReadStatus::Ok | ReadStatus::Absent | ReadStatus::Skipped),
+        Need::Optional => true,
+    }
+}
+
+/// Returns the uid of namespace `kube-system`, which is the cluster's identity, and the server's clock.
+async fn identity(cluster: &Cluster) -> Result<(String, Option<Timestamp>)> {
+    let doing = "read namespace kube-system, which identifies the cluster";
+    let answer = cluster.fetch(Call::Get, "/api/v1/namespaces/kube-system", "application/json").await;
+    let answer = answer.map_err(|failure| cluster.failed(doing, failure))?;
+    let namespace: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let uid = namespace.pointer("/metadata/uid").and_then(Value::as_str).filter(|uid| !uid.is_empty());
+    let nameless = || cluster.failed(doing, Failure::Answer("it has no uid".to_owned()));
+    Ok((uid.ok_or_else(nameless)?.to_owned(), answer.date))
+}
+
+async fn version(cluster: &Cluster) -> Option<String> {
+    let answer = cluster.fetch(Call::Get, "/version", "application/json").await.ok()?;
+    let version: Value = serde_json::from_slice(&answer.body).ok()?;
+    version.get("gitVersion").and_then(Value::as_str).map(ToOwned::to_owned)
+}
+
+/// A kind to read.
+struct Wanted {
+    resource: Resource,
+    need: Need,
+    labels: &'static str,
+    /// The server does not serve it.
+    absent: bool,
+}
+
+/// Returns what is to be read of what a server serves; what the policy leaves out is noted.
+fn wanted(discovery: &Discovery, scan: &Scan, collector: &mut Collector<'_>) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    let need = |demand: Demand| match demand {
+        Demand::Off => None,
+        Demand::Optional => Some(Need::Optional),
+        Demand::Required => Some(Need::Served),
+    };
+    let skips = |resource: &Resource| scan.skip_kinds.iter().any(|pattern| matches(pattern, &resource.to_string()));
+    for (group, kind, plural) in REQUIRED {
+        let served = discovery.listed().find(|resource| resource.group == *group && resource.kind == *kind);
+        let resource = served.cloned().unwrap_or_else(|| Resource {
+            group: (*group).to_owned(),
+            version: "v1".to_owned(),
+            kind: (*kind).to_owned(),
+            plural: (*plural).to_owned(),
+            namespaced: *kind != "Namespace",
+        });
+        wanted.push(Wanted { resource, need: Need::Required, labels: "", absent: served.is_none() });
+    }
+    for resource in discovery.listed() {
+        let (group, kind) = (resource.group.as_str(), resource.kind.as_str());
+        if REQUIRED.iter().any(|(known, of, _)| (*known, *of) == (group, kind)) || METRICS.contains(&group) {
+            continue;
+        }
+        let (need, labels) = match (group, kind) {
+            ("", "ConfigMap") => (need(scan.config_maps), ""),
+            ("", "Secret") => match scan.secrets {
+                Secrets::Off => (None, ""),
+                Secrets::Helm => (Some(Need::Optional), "owner=helm"),
+                Secrets::All => (Some(Need::Optional), ""),
+            },
+            ("", "Event") => ((scan.events == Switch::On).then_some(Need::Optional), ""),
+            ("", "Node") => ((scan.node_images == Switch::On).then_some(Need::Optional), ""),
+            ("admissionregistration.k8s.io", _) => (Some(Need::Served), ""),
+            (group, _) if is_built_in(group) => continue,
+            _ => (need(scan.custom_resources), ""),
+        };
+        match need.filter(|_| !skips(resource)) {
+            Some(need) => wanted.push(Wanted { resource: resource.clone(), need, labels, absent: false }),
+            None => collector.skipped(resource.to_string()),
+        }
+    }
+    wanted
+}
+
+/// Returns whether a name fits a pattern with `*`.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|start| name.strip_prefix(start)) else { return false };
+    let mut last = None;
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = rest.get(at + part.len()..).unwrap_or_default();
+        last = Some(part);
+    }
+    match last {
+        None => rest.is_empty(),
+        Some("") => true,
+        Some(part) => rest.is_empty() || name.ends_with(part),
+    }
+}
+
+fn unread(api_version: &str, resource: &str, need: Need, status: ReadStatus) -> KindRead {
+    KindRead {
+        api_version: api_version.to_owned(),
+        resource: resource.to_owned(),
+        need,
+        status,
+        objects: None,
+        pages: None,
+        references: None,
+        resource_version: None,
+        message: None,
+    }
+}
+
+/// Reads all objects of one kind; what was found of a list that broke off is kept, for it can only add votes.
+async fn list<'a>(cluster: &Cluster, wanted: Wanted, reading: Reading<'a>) -> (KindRead, Collector<'a>) {
+    let new = || Collector::new(reading.hosts, reading.scan);
+    let mut read = unread(&wanted.resource.api_version(), &wanted.resource.plural, wanted.need, ReadStatus::Ok);
+    if wanted.absent {
+        read.status = ReadStatus::Absent;
+        return (read, new());
+    }
+    let selection = Selection { labels: wanted.labels.to_owned(), ..Selection::all(wanted.resource, None) };
+    let mut collector = new();
+    let mut restarts = 0;
+    loop {
+        match whole(cluster, &selection, &mut collector).await {
+            Ok(whole) => {
+                read.objects = Some(whole.objects);
+                read.pages = Some(whole.pages);
+                read.resource_version = Some(whole.resource_version).filter(|version| !version.is_empty());
+                read.references = Some(u64::try_from(collector.count()).unwrap_or(u64::MAX));
+                return (read, collector);
+            }
+            Err(failure) if failure.code() == Some(410) && restarts < RESTARTS => {
+                restarts += 1;
+                collector = new();
+            }
+            Err(failure) => {
+                read.status = match failure.code() {
+                    Some(401 | 403) => ReadStatus::Denied,
+                    // Discovery listed it: it went away since, or its objects cannot be listed.
+                    Some(404 | 405) => ReadStatus::Absent,
+                    _ => ReadStatus::Failed,
+                };
+                read.message = Some(failure.to_string());
+                return (read, collector);
+            }
+        }
+    }
+}
+
+/// One unbroken list.
+struct Whole {
+    objects: u64,
+    pages: u64,
+    resource_version: String,
+}
+
+async fn whole(
+    cluster: &Cluster,
+    selection: &Selection,
+    collector: &mut Collector<'_>,
+) -> std::result::Result<Whole, Failure> {
+    let is_pods = selection.resource.kind == ImagePod::KIND && selection.resource.group.is_empty();
+    let mut read = Whole { objects: 0, pages: 0, resource_version: String::new() };
+    let mut next = String::new();
+    loop {
+        let page = page(cluster, selection, &next, is_pods).await?;
+        read.pages += 1;
+        read.resource_version = page.resource_version;
+        for item in page.items {
+            let damaged = || Failure::Answer("an item cannot be read".to_owned());
+            if is_pods {
+                collector.add_pod(&item.decode::<ImagePod>().ok_or_else(damaged)?);
+            } else {
+                let mut object = item.json().ok_or_else(damaged)?;
+                // Items of a list leave out what the list says.
+                if let Some(map) = object.as_object_mut() {
+                    map.insert("apiVersion".to_owned(), selection.resource.api_version().into());
+                    map.insert("kind".to_owned(), selection.resource.kind.clone().into());
+                }
+                collector.add(&object);
+            }
+            read.objects += 1;
+        }
+        next = page.next;
+        if next.is_empty() {
+            return Ok(read);
+        }
+    }
+}
+
+/// Reads one page, several times where it may help.
+async fn page(
+    cluster: &Cluster,
+    selection: &Selection,
+    next: &str,
+    slim: bool,
+) -> std::result::Result<pages::Page, Failure> {
+    let mut pause = PAUSE;
+    for _ in 1..ATTEMPTS {
+        match pages::page(cluster, selection, next, slim).await {
+            Err(failure) if failure.is_passing() => {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            answer => return answer,
+        }
+    }
+    pages::page(cluster, selection, next, slim).await
+}
+
+/// Reads files as a cluster would be read: the same extractors over objects of manifests.
+///
+/// Complete only where the caller says so: nobody knows what a folder leaves out.
+#[must_use]
+pub fn of_manifests<'a>(
+    objects: impl IntoIterator<Item = &'a Value>,
+    reading: Reading<'_>,
+    uid: Option<String>,
+    complete: bool,
+    now: Timestamp,
+) -> Inventory {
+    let mut collector = Collector::new(reading.hosts, reading.scan);
+    let mut kinds: BTreeMap<(String, String), u64> = BTreeMap::new();
+    let mut own = None;
+    for object in objects {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        *kinds.entry((text("/apiVersion").to_owned(), text("/kind").to_owned())).or_default() += 1;
+        if (text("/kind"), text("/metadata/name")) == ("Namespace", "kube-system") {
+            own = Some(text("/metadata/uid").to_owned()).filter(|uid| !uid.is_empty());
+        }
+        collector.add(object);
+    }
+    let read = |((api_version, kind), objects): ((String, String), u64)| KindRead {
+        objects: Some(objects),
+        ..unread(&api_version, &kind, Need::Optional, ReadStatus::Ok)
+    };
+    let found = collector.finish();
+    let mut inventory = Inventory {
+        api_version: Inventory::API_VERSION.to_owned(),
+        kind: Inventory::KIND.to_owned(),
+        cluster: reading.cluster.to_owned(),
+        uid: uid.or(own),
+        source: Source::Manifests,
+        server: None,
+        tool: reading.tool.to_owned(),
+        started_at: now,
+        taken_at: now,
+        complete,
+        scan: reading.scan.clone(),
+        kinds: kinds.into_iter().map(read).collect(),
+        platforms: Vec::new(),
+        references: found.references,
+        pinned: found.pinned,
+        rewritten: found.rewritten,
+        suspicious: found.suspicious,
+        coverage: found.coverage,
+        hashed: None,
+        sha256: String::new(),
+        signature: None,
+    };
+    inventory.sha256 = inventory.hash();
+    inventory
+}
+
+impl Inventory {
+    /// Version of the file.
+    pub const API_VERSION: &'static str = "kubeguard.dev/v1";
+    /// Kind of the file.
+    pub const KIND: &'static str = "ImageInventory";
+
+    /// Returns the sha256 of everything it says, which its file carries.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        // An inventory has no fractions, and its keys are text.
+        crate::canonical::sha256(self, &["sha256", "signature"]).unwrap_or_default()
+    }
+
+    /// Reads an inventory's file; `file` is only named in errors.
+    ///
+    /// # Errors
+    /// [`Error::File`] for text that is no inventory, is cut off, is of another version, or says something else than
+    /// its own hash vouches for.
+    pub fn parse(file: &str, text: &str) -> Result<Self> {
+        let wrong = |line: usize, column: usize, problem: String, hint: &str| Error::File {
+            file: file.to_owned(),
+            line: u64::try_from(line.max(1)).unwrap_or(1),
+            column: u64::try_from(column.max(1)).unwrap_or(1),
+            problem,
+            hint: hint.to_owned(),
+        };
+        let value: Value = serde_json::from_str(text).map_err(|error| {
+            let cut = if error.is_eof() { "the file is cut off".to_owned() } else { error.to_string() };
+            wrong(error.line(), error.column(), cut, "write it again: kubectl ecr-clean inventory -o FILE")
+        })?;
+        let word = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+        if (word("apiVersion"), word("kind")) != (Self::API_VERSION, Self::KIND) {
+            let problem = format!(
+                "this is no inventory of version {}: {}, {}",
+                Self::API_VERSION,
+                word("apiVersion"),
+                word("kind")
+            );
+            return Err(wrong(1, 1, problem, ""));
+        }
+        let inventory: Self =
+            serde_json::from_value(value).map_err(|error| wrong(1, 1, format!("this is no inventory: {error}"), ""))?;
+        let hash = inventory.hash();
+        if inventory.sha256 != hash {
+            let problem = format!("it was altered: its hash is {}, it says {}", short(&hash), short(&inventory.sha256));
+            return Err(wrong(1, 1, problem, "take it anew; an inventory is never edited"));
+        }
+        Ok(inventory)
+    }
+}
+
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn patterns_of_kinds_have_stars() {
+        for (pattern, name, fits) in [
+            ("events", "events", true),
+            ("events", "events.events.k8s.io", false),
+            ("*.example.org", "things.example.org", true),
+            ("*.example.org", "things.example.com", false),
+            ("thing*.org", "things.example.org", true),
+            ("*", "anything", true),
+        ] {
+            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_back_and_one_that_was_touched_is_not() {
+        let (scan, hosts) = (Scan::default(), HostMap::default());
+        let reading = Reading { cluster: "prod", scan: &scan, hosts: &hosts, tool: "kubeguard" };
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": [{"name": "a", "image": "web:1"}]}});
+        let system =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": "u-1"}});
+        let inventory = of_manifests([&pod, &system], reading, None, false, "2026-11-22T10:00:00Z".parse().unwrap());
+        assert_eq!((inventory.uid.as_deref(), inventory.complete, inventory.references.len()), (Some("u-1"), false, 1));
+        let text = serde_json::to_string_pretty(&inventory).unwrap();
+        assert_eq!(Inventory::parse("i.json", &text).unwrap(), inventory);
+        let told = |text: &str| Inventory::parse("i.json", text).unwrap_err().to_string();
+        assert!(told(&text.replace("web:1", "web:2")).contains("it was altered"));
+        assert!(told(&text[..text.len() - 3]).contains("the file is cut off"));
+        assert!(told(&text.replace("kubeguard.dev/v1", "kubeguard.dev/v2")).contains("no inventory of version"));
+    }
+}
