@@ -549,9 +549,6 @@ impl Registry for Store {
         let mut inner = self.lock();
         inner.mutations.push((repository.to_owned(), vec![ImageId { digest: Some(digest), tag: None }]));
         let (needed, _) = inner.needed(repository);
-        if class == StorageClass::Archive && needed.contains(&digest) {
-            inner.broken.push(format!("archived {digest}, which is needed"));
-        }
         let refused =
             |code| Err(error("UpdateImageStorageClass", repository, ErrorKind::StorageClassNotSupported, code));
         let Some(content) = inner.content.get_mut(repository) else { return refused("RepositoryNotFoundException") };
@@ -567,6 +564,10 @@ impl Registry for Store {
         if class == StorageClass::Archive {
             entry.last_archived_at = Some(now());
         }
-        Ok(entry.status.clone())
+        let status = entry.status.clone();
+        if class == StorageClass::Archive && needed.contains(&digest) {
+            inner.broken.push(format!("archived {digest}, which is needed"));
+        }
+        Ok(status)
     }
 }

@@ -32,24 +32,20 @@ pub(super) fn as_planned(listing: &RepositorySnapshot, planned: &Side<'_>, past:
     let taken: BTreeSet<&String> = listing.entries.iter().flat_map(|entry| &entry.tags).collect();
     for image in ours {
         let back = image.tags.iter().filter(|tag| past.untagged(repository, image.digest, tag) && !taken.contains(tag));
-        match before.entries.iter_mut().find(|entry| entry.digest == image.digest) {
-            Some(entry) => {
-                entry.tags.extend(back.cloned());
-                entry.tags.sort_unstable();
-                if image.decision == Decision::Archive {
-                    // What was just archived must not keep what it lists.
-                    entry.status.clone_from(&image.status);
-                }
+        if let Some(entry) = before.entries.iter_mut().find(|entry| entry.digest == image.digest) {
+            entry.tags.extend(back.cloned());
+            entry.tags.sort_unstable();
+            if image.decision == Decision::Archive {
+                // What was just archived must not keep what it lists.
+                entry.status.clone_from(&image.status);
             }
-            None => {
-                before.entries.push(gone(image, back.cloned().collect()));
-                if image.class == Class::Index || !image.children.is_empty() {
-                    let child = |digest: &_| Child { digest: *digest, platform: None };
-                    let children = image.children.iter().map(child).collect();
-                    let subject = image.subjects.first().copied();
-                    before.indexes.insert(image.digest, IndexManifest { children, subject, strange: false });
-                }
-            }
+            continue;
+        }
+        before.entries.push(gone(image, back.cloned().collect()));
+        if image.class == Class::Index || !image.children.is_empty() {
+            let child = |digest: &_| Child { digest: *digest, platform: None };
+            let (children, subject) = (image.children.iter().map(child).collect(), image.subjects.first().copied());
+            before.indexes.insert(image.digest, IndexManifest { children, subject, strange: false });
         }
     }
     before.entries.sort_unstable_by_key(|entry| entry.digest);
