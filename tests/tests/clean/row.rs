@@ -81,9 +81,6 @@ pub(crate) struct Row {
     pub(crate) partly: bool,
     #[serde(default)]
     pub(crate) foreign: Vec<String>,
-    /// Rules of findings that the plan has.
-    #[serde(default)]
-    pub(crate) findings: Vec<String>,
 
     /// Account of the caller.
     #[serde(default)]
@@ -94,6 +91,12 @@ pub(crate) struct Row {
     /// The readings of pairs that the row is about: A, B or C; all where it names none.
     #[serde(default)]
     readings: String,
+    /// Pages of pods that are asked for, in all clusters, for the plan.
+    #[serde(default)]
+    pub(crate) pages_of_pods: Option<usize>,
+    /// The plan file is edited by hand.
+    #[serde(default)]
+    pub(crate) edited: bool,
     /// What others do between plan and apply.
     #[serde(default)]
     pub(crate) between: Vec<Act>,
@@ -121,8 +124,8 @@ pub(crate) struct Told {
     pub(crate) hibernated: bool,
     /// Items of a page at most.
     pub(crate) pages: Option<usize>,
-    /// The server forgets where a list of this kind was, once.
-    pub(crate) forgets: Option<String>,
+    /// The server forgets once where a list in pages was.
+    pub(crate) forgets: bool,
 }
 
 #[derive(Deserialize)]
@@ -186,8 +189,6 @@ pub(crate) enum Act {
     Deploy(String, String),
     /// Lets hours pass.
     Wait(i64),
-    /// Edits the plan file by hand.
-    EditPlan,
     /// Signs in with another account.
     SignIn(String),
     /// Lets deletions be copied to another region from now on.

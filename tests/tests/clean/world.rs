@@ -130,8 +130,8 @@ fn fill(row: &Row, store: &mut Store, registry: &RegistryId) {
         let pushed_before = waiting.len();
         for written in std::mem::take(&mut waiting) {
             let tags = written.tags.iter().flatten();
-            let named = tags.filter_map(|tag| Some(tag.split_once("<hex ")?.1.split_once('>')?.0));
-            let mut needed = named.chain(written.children.iter().chain(&written.subject).map(String::as_str));
+            let signed = tags.filter_map(|tag| Some(tag.split_once("<hex ")?.1.split_once('>')?.0));
+            let mut needed = signed.chain(written.children.iter().chain(&written.subject).map(String::as_str));
             if needed.any(|name| names.contains(name) && store.labelled(name).is_none()) {
                 waiting.push(written);
                 continue;
@@ -232,8 +232,7 @@ fn cluster(name: &str, told: &Told, spell: &impl Fn(&str) -> String) -> FakeClus
     if let Some(items) = told.pages {
         fake.page_size(items);
     }
-    if let Some(kind) = &told.forgets {
-        let _ = kind;
+    if told.forgets {
         fake.fail("list", "continue=", ClusterFault::Status(410, "Expired"), Some(1));
     }
     fake
@@ -387,7 +386,6 @@ impl World {
                     cluster.date(&date);
                 }
             }
-            Act::EditPlan => {}
             Act::SignIn(account) => {
                 *access_key.lock().expect("a key") = sign_in(store, account);
                 store.registry(&id).grants.insert(account.clone());
@@ -397,16 +395,6 @@ impl World {
                 store.replicate(&id, &[&to], None, true);
             }
         }
-    }
-
-    /// Returns the plan as it is carried out: edited by hand, where the row says so.
-    pub(crate) fn edited(&self, row: &Row, plan: &Plan) -> Plan {
-        let mut plan = plan.clone();
-        if row.between.iter().any(|act| matches!(act, Act::EditPlan)) {
-            let kept = plan.images.iter_mut().find(|image| image.decision == Decision::Keep);
-            kept.expect("something is kept").decision = Decision::Delete;
-        }
-        plan
     }
 
     pub(crate) fn set_up_calls(&self, row: &Row) {
@@ -421,16 +409,16 @@ impl World {
         }
     }
 
-    pub(crate) async fn apply(&self, _: &Row, plan: &Plan) -> Applied {
+    /// Returns how many pages of pods were asked for, in all clusters.
+    pub(crate) fn pages_of_pods(&self) -> usize {
+        self.clusters.values().map(|cluster| cluster.count("list", "/pods")).sum()
+    }
+
+    pub(crate) async fn apply(&self, plan: &Plan) -> Applied {
         let registry = self.registry();
-        let fresh = Fresh::new(
-            &self.policy,
-            &self.declared,
-            Some(&self.state),
-            &self.keep_lists,
-            TOOL,
-            || async { Ok(self.answers().await) },
-        );
+        let fresh = Fresh::new(&self.policy, &self.declared, Some(&self.state), &self.keep_lists, TOOL, || async {
+            Ok(self.answers().await)
+        });
         let path = self.folder.path().join(Journal::name(&plan.sha256));
         let (journal, past) = Journal::open(&path, &plan.sha256).expect("a journal").expect("nobody else writes it");
         let store = self.ecr.clone();
@@ -448,6 +436,14 @@ impl World {
         };
         apply.run(journal, past, &lease).await.expect("an outcome")
     }
+}
+
+/// Returns a plan whose file somebody has edited by hand.
+pub(crate) fn edited(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
+    let kept = plan.images.iter_mut().find(|image| image.decision == Decision::Keep);
+    kept.expect("something is kept").decision = Decision::Delete;
+    plan
 }
 
 /// Nobody waits: the clock is the store's.
@@ -513,7 +509,10 @@ fn state(row: &Row, store: &Store, registry: &RegistryId) -> CleanState {
         registry: registry.clone(),
         clusters: known.collect(),
         plans: Vec::new(),
-        repositories: vec![RepositoryHistory { name: "app".to_owned(), entries: row.state.iter().map(entry).collect() }],
+        repositories: vec![RepositoryHistory {
+            name: "app".to_owned(),
+            entries: row.state.iter().map(entry).collect(),
+        }],
         uses: Vec::new(),
         deployed: Vec::new(),
     }
