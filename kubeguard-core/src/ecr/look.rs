@@ -262,6 +262,11 @@ pub async fn repository<R: Registry>(
 }
 
 async fn fill<R: Registry>(registry: &R, read: &mut RepositorySnapshot, look: &Look<'_>) -> Result<(), Stop> {
+    let (id, Repository { name, arn, .. }) = (registry.id(), &read.repository);
+    if *arn != format!("arn:{}:ecr:{}:{}:repository/{name}", id.partition.word(), id.region, id.account) {
+        // Whoever answers for another registry would delete there too.
+        return Err(Stop::unreadable(format!("{arn} is no repository {name} of {id}")));
+    }
     read.aws_tags = registry.repository_tags(&read.repository.arn).await?;
     read.entries = entries::list(registry, &read.repository.name, look.progress).await?;
     if look.indexes {

@@ -270,6 +270,22 @@ async fn a_repository_that_cannot_be_read_is_a_problem_and_the_others_are_read()
 }
 
 #[tokio::test]
+async fn a_repository_of_another_registry_is_not_read() {
+    let registry = Written::new(&[("app", vec![page(&[image("a")], None)])]);
+    let cache = ManifestCache::in_memory();
+    for arn in
+        ["arn:aws:ecr:us-east-1:444455556666:repository/app", "arn:aws-cn:ecr:us-east-1:111122223333:repository/app"]
+    {
+        let other = Repository { arn: arn.to_owned(), ..repository("app") };
+        let read = super::repository(&registry, other, &look(&cache)).await.unwrap();
+        let problem = read.problem.unwrap();
+        assert_eq!(problem.kind, ProblemKind::RegistryUnreadable);
+        assert_eq!(problem.message, format!("{arn} is no repository app of 111122223333/us-east-1"));
+    }
+    assert!(registry.calls.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn credentials_that_end_stop_everything() {
     let pages = || vec![page(&[image("a")], None)];
     for (operation, about) in
