@@ -2,6 +2,8 @@
 
 mod cli;
 mod duration;
+#[cfg(feature = "ecr")]
+pub mod ecr_clean;
 mod exit;
 mod explain;
 mod live;

@@ -1,0 +1,178 @@
+//! Flags of `kubectl ecr-clean`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use jiff::Timestamp;
+use kubeguard_core::access::Access;
+
+use super::{BINARY, NAME};
+use crate::cli::ChatterArgs;
+use crate::duration::parse_limit;
+
+/// Free an ECR registry of images that no cluster needs, and prove why every other one stays
+///
+/// A plan is made from what every declared cluster names, from one look at the registry, and from a policy. One vote
+/// keeps an image; where somebody who must answer has not answered, nothing may go.
+#[derive(Debug, Parser)]
+#[command(name = BINARY, bin_name = NAME, version)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+    #[command(flatten)]
+    pub(super) access: ClusterAccess,
+    #[command(flatten)]
+    pub(super) chatter: ChatterArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List every image that clusters name, a file for each cluster
+    Inventory(InventoryArgs),
+    /// Plan what would go, and say why the rest stays
+    Plan(PlanArgs),
+    /// Say what keeps an image of a plan, or why it may go
+    Explain(ExplainArgs),
+}
+
+/// How clusters are reached; which ones, `--clusters` or `--context` say.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Access")]
+pub(super) struct ClusterAccess {
+    /// Path to the kubeconfig file to use
+    #[arg(long, value_name = "FILE", global = true)]
+    kubeconfig: Option<PathBuf>,
+    /// User to act as
+    #[arg(long = "as", value_name = "USER", global = true)]
+    impersonate: Option<String>,
+    /// Group to act as, repeatable
+    #[arg(long = "as-group", value_name = "GROUP", global = true)]
+    impersonate_groups: Vec<String>,
+    /// Time that one request may take: 30s, bare seconds, or 0 for no limit
+    #[arg(long, value_name = "DURATION", default_value = "60s", global = true, value_parser = parse_limit)]
+    request_timeout: Duration,
+}
+
+impl ClusterAccess {
+    /// Returns what the library connects with to a context; the current one where none is named.
+    pub(super) fn of(&self, context: Option<&str>) -> Access {
+        Access {
+            kubeconfig: self.kubeconfig.clone(),
+            context: context.map(ToOwned::to_owned),
+            impersonate: self.impersonate.clone(),
+            impersonate_groups: self.impersonate_groups.clone(),
+            request_timeout: Some(self.request_timeout).filter(|limit| !limit.is_zero()),
+            user_agent: format!("{BINARY}/{}", env!("CARGO_PKG_VERSION")),
+            ..Access::default()
+        }
+    }
+}
+
+/// Which clusters must answer.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Clusters")]
+pub(super) struct SourceArgs {
+    /// File that declares every cluster that must answer
+    #[arg(long, value_name = "FILE")]
+    pub(super) clusters: Option<PathBuf>,
+    /// Context of a cluster to read, repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(super) context: Vec<String>,
+    /// Inventory file of a cluster, repeatable
+    #[arg(long, value_name = "FILE")]
+    pub(super) inventory: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InventoryArgs {
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+    /// Policy whose scan settings and aliases hold
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: Option<PathBuf>,
+    /// Folder for the files, one NAME.json for each cluster
+    #[arg(long, value_name = "DIR", default_value = "inventories")]
+    pub(super) dir: PathBuf,
+    /// Make an inventory of files instead of a cluster: file, folder, or - for standard input; repeatable
+    #[arg(short, long, value_name = "FILE", requires = "cluster")]
+    pub(super) filename: Vec<String>,
+    /// Read the folders of -f with their folders
+    #[arg(short = 'R', long)]
+    pub(super) recursive: bool,
+    /// Label of the cluster that the files are of
+    #[arg(long, value_name = "NAME")]
+    pub(super) cluster: Option<String>,
+    /// Uid of that cluster's namespace kube-system
+    #[arg(long, value_name = "UID", requires = "filename")]
+    pub(super) uid: Option<String>,
+    /// The files are all that there is
+    #[arg(long, requires = "filename")]
+    pub(super) complete: bool,
+    /// The moment that counts as now with -f [default: the current time]
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) now: Option<Timestamp>,
+    /// How the answer is written
+    #[arg(short, long, value_parser = ["table", "wide", "json"], default_value = "table", value_name = "FORMAT")]
+    pub(super) output: String,
+}
+
+/// Which registry, and who is asking.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Registry")]
+pub(super) struct AwsArgs {
+    /// Account of the registry [default: the policy's, else the caller's own]
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(super) registry: Option<String>,
+    /// Region [default: the policy's, else that of the environment or profile]
+    #[arg(long, value_name = "REGION")]
+    pub(super) region: Option<String>,
+    /// Profile of the AWS configuration
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+    /// Address that answers for ECR [default: that of the AWS configuration]
+    #[arg(long, value_name = "URL")]
+    pub(super) endpoint_url: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+    /// Policy: which repositories, what stays, how much may go at once
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: PathBuf,
+    #[command(flatten)]
+    pub(super) aws: AwsArgs,
+    /// Folder for what earlier plans saw [default: the user's own, by registry]
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+    /// Where the plan is written
+    #[arg(long, value_name = "FILE", default_value = "plan.json")]
+    pub(super) plan_file: PathBuf,
+    /// Save what was seen of the registry
+    #[arg(long, value_name = "FILE", conflicts_with = "registry_file")]
+    pub(super) save_registry: Option<PathBuf>,
+    /// Plan with a saved registry, without AWS; such a plan cannot be applied
+    #[arg(long, value_name = "FILE")]
+    pub(super) registry_file: Option<PathBuf>,
+    /// The moment that counts as now [default: the registry's clock]
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) now: Option<Timestamp>,
+    /// How the answer is written; json is the plan file itself
+    #[arg(short, long, value_parser = ["table", "json", "name"], default_value = "table", value_name = "FORMAT")]
+    pub(super) output: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ExplainArgs {
+    /// Image, as in app:v2 or app@sha256:…
+    #[arg(value_name = "IMAGE")]
+    pub(super) image: String,
+    /// The plan
+    #[arg(long, value_name = "FILE", default_value = "plan.json")]
+    pub(super) plan_file: PathBuf,
+    /// How the answer is written
+    #[arg(short, long, value_parser = ["table", "json"], default_value = "table", value_name = "FORMAT")]
+    pub(super) output: String,
+}

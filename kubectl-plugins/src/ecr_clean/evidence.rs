@@ -1,0 +1,185 @@
+//! What clusters say: live, from inventory files, from manifests; each with its own failure.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use kubeguard_core::access::Environment;
+use kubeguard_core::ecr::clusters::{Cluster, ClusterSource, Clusters};
+use kubeguard_core::ecr::plan::RefusalReason;
+use kubeguard_core::ecr::planning::Answer;
+use kubeguard_core::error::{Error, Result};
+use kubeguard_core::gather::manifests;
+use kubeguard_core::images::gather::{Reading, of_manifests, read};
+use kubeguard_core::images::inventory::Scan;
+use kubeguard_core::images::{HostMap, Inventory};
+
+use super::args::{ClusterAccess, InventoryArgs, SourceArgs};
+use super::{TOOL, files, screens, usage};
+use crate::terminal::Terminal;
+
+/// Returns the declared clusters: those of the file, else those that flags name.
+///
+/// `current` takes the current context where nothing is named; for a plan that is never all there is.
+pub(super) fn clusters(source: &SourceArgs, current: bool) -> Result<Clusters> {
+    if let Some(path) = &source.clusters {
+        return Clusters::parse(&path.display().to_string(), &files::read(path)?);
+    }
+    let cluster = |name: String, source: ClusterSource| Cluster {
+        name,
+        source: Some(source),
+        uid: None,
+        registries: Vec::new(),
+        standby_of: None,
+        hibernated_since: None,
+        retired: None,
+        public_key: None,
+        repositories: None,
+    };
+    let contexts = source.context.iter().map(|name| cluster(name.clone(), ClusterSource::Context(name.clone())));
+    let mut clusters: Vec<Cluster> = contexts.collect();
+    for path in &source.inventory {
+        let inventory = inventory(path)?;
+        clusters.push(cluster(inventory.cluster, ClusterSource::Inventory(path.clone())));
+    }
+    if clusters.is_empty() && current {
+        clusters.push(cluster("current".to_owned(), ClusterSource::Context(String::new())));
+    }
+    if clusters.is_empty() {
+        let hint =
+            "give --clusters FILE, --context NAME or --inventory FILE; the current context is never all clusters";
+        return Err(usage("no cluster is named", hint));
+    }
+    let mut names: Vec<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    names.sort_unstable();
+    let twice = names.iter().zip(names.iter().skip(1)).find(|(one, next)| one == next);
+    if let Some((name, _)) = twice {
+        return Err(usage(format!("cluster {name:?} is named twice"), ""));
+    }
+    Ok(Clusters { clusters, from_file: false })
+}
+
+fn inventory(path: &Path) -> Result<Inventory> {
+    Inventory::parse(&path.display().to_string(), &files::read(path)?)
+}
+
+/// Makes an inventory of the files that the command line names.
+pub(super) fn of_files(asked: &InventoryArgs, scan: &Scan, hosts: &HostMap, now: Timestamp) -> Result<Inventory> {
+    let mut found = Vec::new();
+    for file in &asked.filename {
+        if file == "-" {
+            let mut bytes = Vec::new();
+            let read = std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes);
+            read.map_err(|source| Error::Io { doing: "read", file: "standard input".to_owned(), source })?;
+            found.extend(manifests::parse("-", &bytes)?);
+            continue;
+        }
+        for path in manifests::files(Path::new(file), asked.recursive)? {
+            found.extend(manifests::read(&path)?);
+        }
+    }
+    if found.is_empty() {
+        return Err(usage("the files hold no object", ""));
+    }
+    let cluster = asked.cluster.as_deref().unwrap_or_default();
+    let reading = Reading { cluster, scan, hosts, tool: TOOL };
+    let objects = found.iter().map(|manifest| &manifest.object);
+    Ok(of_manifests(objects, reading, asked.uid.clone(), asked.complete, now))
+}
+
+/// How clusters are asked.
+pub(super) struct Evidence<'a> {
+    pub(super) access: &'a ClusterAccess,
+    pub(super) scan: &'a Scan,
+    pub(super) hosts: &'a HostMap,
+    pub(super) terminal: Terminal,
+}
+
+impl Evidence<'_> {
+    /// Reads every cluster that has a context, all at once.
+    pub(super) async fn live(&self, clusters: &Clusters) -> Vec<(String, Result<Inventory>)> {
+        let progress = screens::Reading::new(self.terminal);
+        let reads = clusters.clusters.iter().filter_map(|cluster| match &cluster.source {
+            Some(ClusterSource::Context(context)) => Some((&cluster.name, context)),
+            _ => None,
+        });
+        let reads = reads.map(|(name, context)| {
+            let progress = &progress;
+            async move {
+                let context = Some(context.as_str()).filter(|context| !context.is_empty());
+                let inventory = match self.access.of(context).connect(&Environment::of_process()).await {
+                    Ok(cluster) => {
+                        let reading = Reading { cluster: name, scan: self.scan, hosts: self.hosts, tool: TOOL };
+                        read(&cluster, reading, Timestamp::now, |step| progress.cluster(name, &step)).await
+                    }
+                    Err(error) => Err(error),
+                };
+                (name.clone(), inventory)
+            }
+        });
+        let answers = futures::future::join_all(reads).await;
+        progress.end();
+        answers
+    }
+
+    /// Returns what every declared cluster says for a plan.
+    ///
+    /// # Errors
+    /// When a file that a flag names cannot be used; what a clusters file names is an answer of its own.
+    pub(super) async fn answers(
+        &self,
+        clusters: &Clusters,
+        source: &SourceArgs,
+        now: Timestamp,
+    ) -> Result<Vec<Answer>> {
+        let missing = |error: &Error| {
+            let because = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
+            (RefusalReason::InventoryMissing, format!("{error}{because}"))
+        };
+        let mut answers: Vec<Answer> = Vec::new();
+        for (cluster, inventory) in self.live(clusters).await {
+            answers.push(Answer { cluster, inventory: inventory.map_err(|error| missing(&error)) });
+        }
+        for cluster in &clusters.clusters {
+            let inventory = match &cluster.source {
+                Some(ClusterSource::Inventory(path)) => inventory(path).map_err(|error| match &error {
+                    // The hash tells that somebody changed it; anything else tells nothing.
+                    Error::File { problem, .. } if problem.starts_with("it was altered") => {
+                        (RefusalReason::InventoryAltered, error.to_string())
+                    }
+                    _ => missing(&error),
+                }),
+                Some(ClusterSource::Manifests(paths)) => {
+                    self.of_manifests(&cluster.name, paths, now).map_err(|error| missing(&error))
+                }
+                Some(ClusterSource::Context(_)) | None => continue,
+            };
+            answers.push(Answer { cluster: cluster.name.clone(), inventory });
+        }
+        if clusters.from_file {
+            for path in &source.inventory {
+                supply(&mut answers, clusters, inventory(path)?);
+            }
+        }
+        Ok(answers)
+    }
+
+    fn of_manifests(&self, cluster: &str, paths: &[std::path::PathBuf], now: Timestamp) -> Result<Inventory> {
+        let mut found = Vec::new();
+        for path in paths {
+            for file in manifests::files(path, true)? {
+                found.extend(manifests::read(&file)?);
+            }
+        }
+        let reading = Reading { cluster, scan: self.scan, hosts: self.hosts, tool: TOOL };
+        Ok(of_manifests(found.iter().map(|manifest| &manifest.object), reading, None, false, now))
+    }
+}
+
+/// Lets an inventory that a flag names speak for the declared cluster of the same uid; else it speaks for itself, and
+/// nobody has declared it.
+fn supply(answers: &mut Vec<Answer>, clusters: &Clusters, inventory: Inventory) {
+    let declared = clusters.clusters.iter().find(|cluster| cluster.uid.is_some() && cluster.uid == inventory.uid);
+    let cluster = declared.map_or_else(|| inventory.cluster.clone(), |cluster| cluster.name.clone());
+    answers.retain(|answer| declared.is_none() || answer.cluster != cluster);
+    answers.push(Answer { cluster, inventory: Ok(inventory) });
+}

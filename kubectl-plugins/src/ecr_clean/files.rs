@@ -1,0 +1,108 @@
+//! Files: read whole, written beside and renamed, so that nobody ever sees half of one.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use kubeguard_core::ecr::plan::Plan;
+use kubeguard_core::ecr::planning::KeptImage;
+use kubeguard_core::ecr::policy::Policy;
+use kubeguard_core::ecr::snapshot::RegistrySnapshot;
+use kubeguard_core::ecr::state::CleanState;
+use kubeguard_core::error::{Error, Result};
+use kubeguard_core::images::RegistryId;
+use serde::Serialize;
+
+use super::usage;
+
+fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let file = path.display().to_string();
+    move |source| Error::Io { doing, file, source }
+}
+
+pub(super) fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(io("read", path))
+}
+
+/// Writes a file whole: beside it first, then under its name.
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(io("write", folder))?;
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        drop(std::fs::remove_file(&beside));
+    }
+    written.map_err(io("write", path))
+}
+
+/// Returns the text of a document, as files and `-o json` have it.
+pub(super) fn pretty<T: Serialize + ?Sized>(document: &T) -> Result<String> {
+    let text = serde_json::to_string_pretty(document);
+    text.map(|text| text + "\n").map_err(|error| usage(format!("cannot write JSON: {error}"), ""))
+}
+
+pub(super) fn policy(path: &Path) -> Result<Policy> {
+    Policy::parse(&path.display().to_string(), &read(path)?)
+}
+
+pub(super) fn plan(path: &Path) -> Result<Plan> {
+    Plan::parse(&path.display().to_string(), &read(path)?)
+}
+
+pub(super) fn registry(path: &Path) -> Result<RegistrySnapshot> {
+    serde_json::from_str(&read(path)?).map_err(|error| Error::File {
+        file: path.display().to_string(),
+        line: u64::try_from(error.line().max(1)).unwrap_or(1),
+        column: u64::try_from(error.column().max(1)).unwrap_or(1),
+        problem: format!("this is no saved registry: {error}"),
+        hint: "plan --save-registry FILE writes one".to_owned(),
+    })
+}
+
+/// Reads the keep lists of a policy, whose paths are relative to its own folder.
+pub(super) fn keep_lists(policy: &Policy, file: &Path, now: Timestamp) -> Result<Vec<KeptImage>> {
+    let folder = file.parent().unwrap_or_else(|| Path::new(""));
+    let lists = policy.pins.keep_lists.iter().map(|list| {
+        let path = folder.join(list);
+        KeptImage::parse_list(&path.display().to_string(), &read(&path)?, now)
+    });
+    Ok(lists.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// Where what earlier runs saw is kept.
+pub(super) struct StateFolder(PathBuf);
+
+impl StateFolder {
+    /// Takes the folder that was named, else the user's own for this registry.
+    pub(super) fn new(named: Option<&Path>, registry: &RegistryId) -> Result<Self> {
+        if let Some(named) = named {
+            return Ok(Self(named.to_owned()));
+        }
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let base = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+        let base = base.ok_or_else(|| usage("there is no place for the state", "give --state DIR"))?;
+        let RegistryId { partition, account, region } = registry;
+        Ok(Self(base.join("kubeguard/ecr-clean").join(partition.word()).join(account).join(region)))
+    }
+
+    pub(super) fn manifests(&self) -> PathBuf {
+        self.0.join("manifests")
+    }
+
+    /// Reads the state; `None` on the first run, never for a damaged one.
+    pub(super) fn read(&self, registry: &RegistryId) -> Result<Option<CleanState>> {
+        let path = self.0.join("state.json");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => CleanState::parse(&path.display().to_string(), &text, registry).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io("read", &path)(error)),
+        }
+    }
+
+    pub(super) fn write(&self, state: &CleanState) -> Result<()> {
+        write(&self.0.join("state.json"), &pretty(state)?)
+    }
+}
