@@ -10,6 +10,8 @@ use kubeguard_testkit::fake_ecr::{Calls, Fault, Pairs, Store};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::commands::Run;
+
 /// Old, in hours.
 pub(crate) const OLD: f64 = 120.0 * 24.0;
 
@@ -23,6 +25,7 @@ pub(crate) struct Table {
 /// One situation, and what must come of it. `README.md` beside the tables tells what each field means.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the tables")]
 pub(crate) struct Row {
     pub(crate) id: String,
     #[serde(default)]
@@ -44,6 +47,9 @@ pub(crate) struct Row {
     /// So many more old images.
     #[serde(default)]
     pub(crate) generated: u32,
+    /// So many more indexes `i0`, `i1` … of two children.
+    #[serde(default)]
+    pub(crate) indexes: u32,
     /// So many more repositories `r0`, `r1` … of three old images.
     #[serde(default)]
     pub(crate) repositories: u32,
@@ -85,6 +91,9 @@ pub(crate) struct Row {
     /// Account of the caller.
     #[serde(default)]
     pub(crate) caller: Option<String>,
+    /// The caller's key is not known.
+    #[serde(default)]
+    pub(crate) stranger: bool,
     /// A second look at the registry reads no manifest again.
     #[serde(default)]
     pub(crate) again: bool,
@@ -106,6 +115,9 @@ pub(crate) struct Row {
     /// What goes wrong with calls of the apply.
     #[serde(default)]
     pub(crate) faults: Vec<Wrong>,
+    /// What the real binary is asked.
+    #[serde(default)]
+    pub(crate) runs: Vec<Run>,
     /// What comes of the apply, where not everything goes as planned.
     #[serde(default)]
     pub(crate) apply: Outcome,
@@ -119,6 +131,8 @@ pub(crate) struct Told {
     pub(crate) registries: Vec<RegistryName>,
     pub(crate) uid: Option<String>,
     pub(crate) missing: Option<String>,
+    /// The kubeconfig does not know it.
+    pub(crate) no_context: bool,
     pub(crate) incomplete: Option<String>,
     pub(crate) hours_old: f64,
     pub(crate) hibernated: bool,

@@ -53,6 +53,7 @@ pub(crate) struct World {
     pub(crate) id: RegistryId,
     clusters: Arc<BTreeMap<String, FakeCluster>>,
     declared: Clusters,
+    written_policy: String,
     policy: Policy,
     cache: ManifestCache,
     state: CleanState,
@@ -143,6 +144,12 @@ fn fill(row: &Row, store: &mut Store, registry: &RegistryId) {
     }
     if row.generated > 0 {
         store.generate((registry, "app"), row.generated, hours(OLD));
+    }
+    for number in 0..row.indexes {
+        let children = ["a", "b"].map(|child| format!("i{number}-{child}"));
+        let push =
+            index(&format!("i{number}")).tag(&format!("m{number}")).children(children.each_ref().map(String::as_str));
+        store.push((registry, "app"), push.age(hours(OLD)));
     }
     for repository in 0..row.repositories {
         for number in 1..=3 {
@@ -245,7 +252,8 @@ impl World {
         store.behaviour.pairs = pairs;
         fill(row, &mut store, &id);
         settings(row, &mut store, &id);
-        let mut access_key = ACCESS_KEY.to_owned();
+        let known = if row.stranger { "AKIASTRANGER" } else { ACCESS_KEY };
+        let mut access_key = known.to_owned();
         if let Some(account) = &row.caller {
             access_key = sign_in(&mut store, account);
             store.registry(&id).grants.insert(account.clone());
@@ -256,8 +264,11 @@ impl World {
         let spell = |text: &str| spelt(text, row, &store, &id);
         let clusters = row.clusters.iter().map(|(name, told)| (name.clone(), cluster(name, told, &spell)));
         let clusters = Arc::new(clusters.collect());
-        let policy = everywhere(row.policy.clone(), &spell).to_string();
-        let policy = Policy::parse("row", &policy).unwrap_or_else(|error| panic!("{}: {error}", row.id));
+        let written_policy = everywhere(row.policy.clone(), &spell).to_string();
+        // One that is no policy is for the binary to refuse.
+        let policy = Policy::parse("row", &written_policy);
+        let policy = policy.or_else(|error| if row.runs.is_empty() { Err(error) } else { usual_policy() });
+        let policy = policy.unwrap_or_else(|error| panic!("{}: {error}", row.id));
         let line = |image: &String| KeptImage { image: image.clone(), source: "keep.txt:1".to_owned() };
         Self {
             declared: declared(row),
@@ -266,6 +277,7 @@ impl World {
             ecr: FakeEcr::new(store),
             id,
             clusters,
+            written_policy,
             policy,
             cache: ManifestCache::in_memory(),
             folder: tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder"),
@@ -274,7 +286,20 @@ impl World {
     }
 
     fn registry(&self) -> Direct {
-        self.ecr.direct_as(&self.access_key.lock().expect("a key"), self.id.clone())
+        self.ecr.direct_as(&self.access_key(), self.id.clone())
+    }
+
+    pub(crate) fn access_key(&self) -> String {
+        self.access_key.lock().expect("a key").clone()
+    }
+
+    pub(crate) fn cluster_url(&self, name: &str) -> &str {
+        self.clusters[name].url()
+    }
+
+    /// Returns the policy as a file.
+    pub(crate) fn policy_text(&self) -> String {
+        self.written_policy.clone()
     }
 
     fn now(&self) -> Timestamp {
@@ -449,6 +474,11 @@ pub(crate) fn edited(plan: &Plan) -> Plan {
 /// Nobody waits: the clock is the store's.
 fn pause(_: Duration) -> BoxFuture<'static, ()> {
     Box::pin(tokio::task::yield_now())
+}
+
+fn usual_policy() -> kubeguard_core::error::Result<Policy> {
+    let rule = json!({"name": "any", "repositories": ["app"], "action": "report"});
+    Policy::parse("row", &json!({"apiVersion": "kubeguard.dev/v1", "kind": "CleanPolicy", "rules": [rule]}).to_string())
 }
 
 fn sign_in(store: &mut Store, account: &str) -> String {
