@@ -166,7 +166,7 @@ async fn make_plan(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Result<
     let earlier = state.read(&registry.registry)?;
     let keep_lists = files::keep_lists(&policy, &asked.policy, now)?;
     let answers = evidence.answers(&clusters, &asked.source, now).await?;
-    let plan = plan(&Inputs {
+    let inputs = Inputs {
         policy: &policy,
         clusters: &clusters,
         answers: &answers,
@@ -176,15 +176,16 @@ async fn make_plan(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Result<
         now,
         tool: TOOL,
         offline,
-    });
+    };
+    let plan = plan(&inputs);
     if let Some(file) = &asked.save_registry {
         files::write(file, &files::pretty(&registry)?)?;
     }
     let text = files::pretty(&plan)?;
     files::write(&asked.plan_file, &text)?;
     if !offline {
-        let earlier = earlier.unwrap_or_else(|| CleanState::new(registry.registry.clone(), now));
-        state.write(&earlier.after(&plan))?;
+        let first = CleanState::new(registry.registry.clone(), now);
+        state.write(&earlier.as_ref().unwrap_or(&first).after(&plan, &inputs))?;
     }
     match asked.output.as_str() {
         "json" => drop(terminal.answer(&text)),

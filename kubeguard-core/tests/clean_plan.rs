@@ -419,8 +419,22 @@ impl Row {
     }
 
     fn plan(&self, base: &Value, reversed: bool) -> Plan {
-        let (policy, clusters, mut registry, state) =
-            (self.policy(base), self.clusters(), self.snapshot(), self.state());
+        self.made(base, reversed, &self.state(), |plan, _| plan)
+    }
+
+    /// Returns what is known after a plan of this row, of which nothing was known but `before`.
+    fn after(&self, base: &Value, before: &CleanState) -> CleanState {
+        self.made(base, false, before, |plan, inputs| before.after(&plan, inputs))
+    }
+
+    fn made<T>(
+        &self,
+        base: &Value,
+        reversed: bool,
+        state: &CleanState,
+        with: impl FnOnce(Plan, &Inputs<'_>) -> T,
+    ) -> T {
+        let (policy, clusters, mut registry) = (self.policy(base), self.clusters(), self.snapshot());
         let answer = |(name, told): (&String, &Told)| Answer {
             cluster: name.clone(),
             inventory: match &told.missing {
@@ -448,17 +462,18 @@ impl Row {
                 }
             }
         }
-        plan(&Inputs {
+        let inputs = Inputs {
             policy: &policy,
             clusters: &clusters,
             answers: &answers,
             registry: &registry,
-            state: Some(&state),
+            state: Some(state),
             keep_lists: &keep_lists,
             now: now(),
             tool: "kubeguard",
             offline: false,
-        })
+        };
+        with(plan(&inputs), &inputs)
     }
 
     fn check(&self, plan: &Plan) {
@@ -551,8 +566,8 @@ fn a_quarantine_ends_after_plans_far_enough_apart_and_recording_twice_adds_nothi
     let first = row.plan(&table.base, false);
     assert_eq!((first.summary.delete, first.summary.candidates), (0, 6));
     let empty = CleanState::new(row.registry_id(), now());
-    let state = empty.after(&first);
-    assert_eq!(state.after(&first), state);
+    let state = row.after(&table.base, &empty);
+    assert_eq!(row.after(&table.base, &state), state);
     let entry = |state: &CleanState, name: &str| -> EntryHistory {
         state.repositories[0].entries.iter().find(|entry| entry.digest == digest(name)).unwrap().clone()
     };
@@ -571,8 +586,67 @@ fn a_quarantine_ends_after_plans_far_enough_apart_and_recording_twice_adds_nothi
 
     // A plan that was refused for its evidence neither counts nor breaks the row.
     row.clusters.insert("B".to_owned(), Told { missing: Some("down".to_owned()), ..Told::default() });
-    let refused = row.plan(&table.base, false);
-    assert_eq!(entry(&state.after(&refused), "D2").candidate_since, Some(now()));
+    assert_eq!(entry(&row.after(&table.base, &state), "D2").candidate_since, Some(now()));
+}
+
+#[test]
+fn a_rollback_reaches_what_a_workload_had_before() {
+    let table = table();
+    let row = |tag: &str| -> Row {
+        let row = json!({"id": tag, "rule": {"keepDeployed": 2}, "clusters": {"A": {"uses": [tag]}}});
+        serde_json::from_value(row).unwrap()
+    };
+    // Three versions of one container, a day apart.
+    let mut state = CleanState::new(row("v1").registry_id(), now());
+    for tag in ["v1", "v2", "v3"] {
+        for image in state.deployed.iter_mut().flat_map(|deployed| &mut deployed.images) {
+            image.first -= SignedDuration::from_hours(24);
+            image.last -= SignedDuration::from_hours(24);
+        }
+        state = row(tag).after(&table.base, &state);
+    }
+    let images: Vec<String> = state.deployed[0].images.iter().map(|image| image.image.clone()).collect();
+    assert_eq!(images, ["D1", "D2", "D3"].map(|name| format!("app@{}", digest(name))));
+
+    let plan = row("v3").made(&table.base, false, &state, |plan, _| plan);
+    let kept = |name: &str| plan.images.iter().find(|image| image.digest == digest(name)).unwrap().kept.clone();
+    assert_eq!(kept("D1"), []);
+    let by = &kept("D2")[0];
+    assert_eq!((by.vote, by.by.as_str()), (VoteKind::Rollback, "history: A/team/Deployment/web, container app"));
+
+    // A workload that nobody has seen for long is forgotten with all that it had.
+    for image in state.deployed.iter_mut().flat_map(|deployed| &mut deployed.images) {
+        image.last -= SignedDuration::from_hours(24 * 91);
+    }
+    let nobody: Row = serde_json::from_value(json!({"id": "none", "clusters": {"A": {}}})).unwrap();
+    assert_eq!(nobody.after(&table.base, &state).deployed, []);
+}
+
+#[test]
+fn a_pull_that_nobody_explains_is_told_and_our_own_read_is_not_one() {
+    let table = table();
+    let row: Row = serde_json::from_value(json!({
+        "id": "pulls", "rule": {"foreignPullMinAge": "200d"}, "clusters": {"A": {"uses": ["v1"]}},
+        "entries": [{"name": "D1", "pulledHoursAgo": 5.0}, {"name": "D5", "pulledHoursAgo": 2.0}],
+    }))
+    .unwrap();
+    let mut state = row.state();
+    let told = |state: &CleanState| {
+        let plan = row.made(&table.base, false, state, |plan, _| plan);
+        (plan.findings.iter().any(|finding| finding.rule == "EC213"), plan.summary.delete)
+    };
+    assert_eq!(told(&state), (true, 0), "whoever pulls may need any of them");
+    state.repositories[0].entries.push(EntryHistory {
+        digest: digest("D5"),
+        tags: Vec::new(),
+        last_used: None,
+        last_used_by: None,
+        candidate_since: None,
+        candidate_plans: Vec::new(),
+        manifest_read_at: Some(ago(3.0)),
+        last_seen: None,
+    });
+    assert_eq!(told(&state), (false, 6));
 }
 
 #[test]

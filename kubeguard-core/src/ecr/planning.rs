@@ -4,6 +4,7 @@
 //! vote keeps an entry; nothing is planned where anybody who must speak has not spoken.
 
 mod closure;
+pub(super) mod deployed;
 mod evidence;
 mod graph;
 mod keep_list;
@@ -22,8 +23,8 @@ use self::usage::{Judged, Usage};
 use self::votes::{History, Moment};
 use super::clusters::{Cluster, ClusterSource, Clusters};
 use super::plan::{
-    Class, Decision, Plan, PlannedCluster, PlannedImage, PlannedInventory, PlannedReplication, PlannedRepository,
-    PlannedRetired, RefusalReason, Refused, Resolved, ResolvedRule, Summary, Vote, VoteKind,
+    Class, Decision, Plan, PlanFinding, PlanRemedy, PlannedCluster, PlannedImage, PlannedInventory, PlannedReplication,
+    PlannedRepository, PlannedRetired, RefusalReason, Refused, Resolved, ResolvedRule, Summary, Vote, VoteKind,
 };
 use super::policy::{Action, Cap, Policy, Rule, Window};
 use super::snapshot::{ProblemKind, Reading, RegistrySnapshot, RepositorySnapshot, Status};
@@ -95,7 +96,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         Reading::Failed(_) => &[],
     };
     let mut names = Names::new(&registry.registry, policy, pull_through, evidence.replication);
-    let usage = usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, policy);
+    let mut usage = usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, policy);
+    deployed::cast(state, &mut judged);
     let watermark = usage::oldest(&evidence.spoken)
         .and_then(|(start, cluster)| Some((start.checked_sub(policy.inventory_margin.0).ok()?, cluster)));
     let moment =
@@ -113,7 +115,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     for (repository, judged) in included.iter().map(|(repository, _)| *repository).zip(&mut judged) {
         let history = state.into_iter().flat_map(|state| &state.repositories);
         let history = History::new(history.into_iter().find(|history| history.name == judged.name));
-        votes::cast(judged, repository, &history, &moment);
+        if votes::cast(judged, repository, &history, &moment) {
+            usage.findings.insert(foreign_pulls(judged.name));
+        }
         closure::close(judged);
         planned.push(decide(judged, repository, &history, &moment, &mut refusals));
     }
@@ -317,6 +321,18 @@ impl Refusals {
             self.because(&verdicts.repository, RefusalReason::CapExceeded, message);
             verdicts.refuse();
         }
+    }
+}
+
+/// Tells of pulls that nobody declared explains.
+fn foreign_pulls(repository: &str) -> PlanFinding {
+    PlanFinding {
+        rule: "EC213".to_owned(),
+        severity: "medium".to_owned(),
+        message: format!("{repository} was pulled from in the last 30 days by nobody whom an inventory names"),
+        remedy: PlanRemedy {
+            text: "find who pulls: declare that cluster, or list its images in pins.keepLists".to_owned(),
+        },
     }
 }
 

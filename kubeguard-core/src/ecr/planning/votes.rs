@@ -1,6 +1,6 @@
 //! What keeps an entry beside usage: its age, its rank, pulls, pins, and everything that is not known of it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -57,13 +57,13 @@ fn first_sightings<'a>(
     known.iter().filter(|known| tags.contains(&known.tag)).map(|known| known.first_seen)
 }
 
-/// Casts every vote that needs no inventory.
+/// Casts every vote that needs no inventory; returns whether somebody pulls whom no inventory explains.
 pub(super) fn cast(
     repository: &mut Judged<'_>,
     snapshot: &RepositorySnapshot,
     history: &History<'_>,
     moment: &Moment<'_>,
-) {
+) -> bool {
     let births: Vec<Option<Timestamp>> = (0..snapshot.entries.len()).map(|at| born(snapshot, at, history)).collect();
     if snapshot.aws_tags.get("kubeguard/keep").is_some_and(|value| value == "true") {
         repository.vote_all(VoteKind::Pinned, "AWS tag kubeguard/keep", None);
@@ -82,6 +82,7 @@ pub(super) fn cast(
             voter.cached(at, action);
         }
     }
+    foreign
 }
 
 /// The newest roots stay, at least one; listed artifact types are counted apart.
@@ -181,6 +182,7 @@ impl Voter<'_, '_> {
         }
         let month = SignedDuration::from_hours(24 * 30);
         let (lag, own) = (SignedDuration::from_hours(48), SignedDuration::from_hours(24));
+        let just_read: HashSet<&Digest> = self.snapshot.manifests_read.iter().collect();
         self.snapshot.entries.iter().enumerate().any(|(at, entry)| {
             let Some(pulled) = entry.last_pulled_at.filter(|pulled| self.since(*pulled) < month) else { return false };
             let used = self.repository.votes[at].iter().any(|vote| {
@@ -189,8 +191,9 @@ impl Voter<'_, '_> {
             let history = self.history.of(entry.digest);
             let was_used =
                 history.and_then(|entry| entry.last_used).is_some_and(|used| used.duration_since(pulled).abs() < lag);
+            let now = just_read.contains(&entry.digest).then_some(self.moment.now);
             let read = history.and_then(|entry| entry.manifest_read_at);
-            let ours = read.is_some_and(|read| {
+            let ours = now.into_iter().chain(read).any(|read| {
                 let since = pulled.duration_since(read);
                 since > -own && since < own
             });

@@ -4,13 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{CleanState, EntryHistory, KnownCluster, RecordedPlan, RepositoryHistory, TagHistory};
+use super::{
+    CleanState, Deployed, DeployedImage, EntryHistory, KnownCluster, RecordedPlan, RepositoryHistory, TagHistory,
+};
 use crate::ecr::plan::{Decision, Plan, PlannedImage, VoteKind};
+use crate::ecr::planning::Inputs;
+use crate::ecr::planning::deployed::{Running, running};
 use crate::error::{Error, Result};
 use crate::images::RegistryId;
 
-/// An entry that is gone from the registry is forgotten after this time.
+/// An entry that is gone from the registry, or a workload that is gone from its cluster, is forgotten after this time.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24 * 90);
+
+/// Images of one workload container that are remembered, where no rule asks for more.
+const MOST_DEPLOYED: u64 = 50;
 
 impl CleanState {
     /// Version of the file.
@@ -59,11 +66,11 @@ impl CleanState {
         Ok(state)
     }
 
-    /// Returns the state after a plan.
+    /// Returns the state after a plan that was made of these inputs.
     ///
     /// A plan in which a repository was refused for its evidence neither counts for the quarantine there nor ends it.
     #[must_use]
-    pub fn after(&self, plan: &Plan) -> Self {
+    pub fn after(&self, plan: &Plan, inputs: &Inputs<'_>) -> Self {
         let now = plan.created_at;
         let mut state = self.clone();
         state.updated_at = now;
@@ -85,6 +92,14 @@ impl CleanState {
             let entry = seen(known, image, refused.contains(image.repository.as_str()), now);
             entries.insert(image.digest, entry);
         }
+        for repository in &inputs.registry.repositories {
+            let Some(entries) = repositories.get_mut(&repository.repository.name) else { continue };
+            for digest in &repository.manifests_read {
+                if let Some(entry) = entries.get_mut(digest) {
+                    entry.manifest_read_at = Some(inputs.registry.taken_at);
+                }
+            }
+        }
         let remembered =
             |entry: &EntryHistory| entry.last_seen.is_none_or(|seen| now.duration_since(seen) < FORGOTTEN_AFTER);
         state.repositories = repositories
@@ -95,7 +110,32 @@ impl CleanState {
             })
             .filter(|repository| !repository.entries.is_empty())
             .collect();
+        let asked = inputs.policy.rules.iter().map(|rule| rule.keep_deployed).max().unwrap_or(0);
+        let most = usize::try_from(asked.max(MOST_DEPLOYED)).unwrap_or(usize::MAX);
+        state.deployed(running(inputs), most, now);
         state
+    }
+
+    /// Adds what workloads have now behind what they had, and forgets what is too far back.
+    fn deployed(&mut self, running: BTreeSet<Running>, most: usize, now: Timestamp) {
+        let mut containers: BTreeMap<(String, String), Vec<DeployedImage>> = std::mem::take(&mut self.deployed)
+            .into_iter()
+            .map(|deployed| ((deployed.by, deployed.container), deployed.images))
+            .collect();
+        for Running { by, container, image } in running {
+            let images = containers.entry((by, container)).or_default();
+            match images.iter_mut().find(|known| known.image == image) {
+                Some(known) => known.last = known.last.max(now),
+                None => images.push(DeployedImage { image, first: now, last: now }),
+            }
+        }
+        for ((by, container), mut images) in containers {
+            images.sort_by(|a, b| (a.last, a.first, &a.image).cmp(&(b.last, b.first, &b.image)));
+            images.drain(..images.len().saturating_sub(most));
+            if images.last().is_some_and(|newest| now.duration_since(newest.last) < FORGOTTEN_AFTER) {
+                self.deployed.push(Deployed { by, container, images });
+            }
+        }
     }
 
     fn clusters(&mut self, plan: &Plan) {
