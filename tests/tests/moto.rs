@@ -39,13 +39,18 @@ impl Drop for Moto {
 }
 
 impl Moto {
-    /// Starts moto; `None` when there is no Python to run it.
+    /// Starts moto; `None`, with a reason on stderr, when there is no Python to run it or it cannot be installed.
     fn start() -> Option<Self> {
         if let Ok(address) = std::env::var("MOTO_ENDPOINT") {
             return Some(Self { address, child: None });
         }
-        let python = ["python3", "python"].into_iter().find(|python| is_python3(python))?;
-        let folder = installed(python);
+        let Some(python) = ["python3", "python"].into_iter().find(|python| is_python3(python)) else {
+            eprintln!("skipped: moto needs Python 3.9 or later");
+            return None;
+        };
+        let folder = installed(python)
+            .inspect_err(|why| eprintln!("skipped: {why}; MOTO_ENDPOINT names a moto that runs already"))
+            .ok()?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
         let mut server = Command::new(folder.join("bin/moto_server"));
         server.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
@@ -89,30 +94,30 @@ fn is_python3(python: &str) -> bool {
     version.is_ok_and(|status| status.success())
 }
 
-/// Returns a virtual environment that has moto, made by the first run.
-fn installed(python: &str) -> PathBuf {
+/// Returns a virtual environment that has moto, made by the first run; or why it cannot be made, as on a machine that
+/// reaches no package index.
+fn installed(python: &str) -> Result<PathBuf, String> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("moto-{VERSION}"));
     let done = folder.join("installed");
     if !done.is_file() {
-        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder));
-        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", &format!("moto[server]=={VERSION}")]));
-        std::fs::write(&done, "").expect("target can be written");
+        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&folder))?;
+        run(Command::new(folder.join("bin/pip")).args(["install", "--quiet", &format!("moto[server]=={VERSION}")]))?;
+        std::fs::write(&done, "").map_err(|error| error.to_string())?;
     }
-    folder
+    Ok(folder)
 }
 
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{command:?} failed; MOTO_ENDPOINT names a moto that runs already\n{words}");
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
 
 #[tokio::test]
 async fn the_sdk_lists_reads_and_deletes_in_an_independent_implementation() {
-    let Some(moto) = Moto::start() else {
-        eprintln!("skipped: Python 3.9 or later is not there to run moto");
-        return;
-    };
+    let Some(moto) = Moto::start() else { return };
     let credentials = Credentials::new("test", "test", None, None, "test");
     let config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
