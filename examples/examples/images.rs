@@ -9,7 +9,7 @@ use kubeguard_core::images::inventory::Scan;
 use kubeguard_core::images::{Collector, HostMap};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let file = std::env::args().nth(1).unwrap_or_else(|| "examples/snapshots/shop.yaml".to_owned());
+    let file = std::env::args().nth(1).unwrap_or_else(|| "examples/snapshots/images.yaml".to_owned());
     let (hosts, scan) = (HostMap::default(), Scan::default());
     let mut collector = Collector::new(&hosts, &scan);
     for manifest in manifests::read(Path::new(&file))? {

@@ -82,6 +82,6 @@ proptest! {
 
     #[test]
     fn no_damaged_object_panics_where_images_are_read(damages in damages()) {
-        inputs::images(&damaged(include_str!("../../examples/snapshots/shop.yaml"), &damages));
+        inputs::images(&damaged(include_str!("../../examples/snapshots/images.yaml"), &damages));
     }
 }
