@@ -5,6 +5,7 @@
 //! [`planning`] the judgement and [`plan`](mod@plan) the answer. One vote keeps an image; deletion needs no vote at all and
 //! complete evidence.
 
+pub mod apply;
 pub mod aws;
 pub mod clusters;
 pub mod look;

@@ -159,6 +159,12 @@ impl Push {
         self
     }
 
+    /// Says what it holds, in place of an image.
+    pub fn kind(mut self, artifact_type: &str) -> Self {
+        self.artifact_type = Some(artifact_type.to_owned());
+        self
+    }
+
     /// Writes it in Docker's format instead of OCI's.
     pub fn docker(mut self) -> Self {
         self.docker = true;

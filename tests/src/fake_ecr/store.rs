@@ -264,6 +264,12 @@ impl Store {
         *self.labels.get(label).unwrap_or_else(|| panic!("nothing was pushed under the label {label:?}"))
     }
 
+    /// Returns the digest of what was pushed under a label, if anything was.
+    #[must_use]
+    pub fn labelled(&self, label: &str) -> Option<Digest> {
+        self.labels.get(label).copied()
+    }
+
     /// Returns the label that a digest was pushed under, for messages; else the digest.
     #[must_use]
     pub fn label(&self, digest: &Digest) -> String {
@@ -335,14 +341,14 @@ impl Store {
 
     /// Fills a repository with so many images, each with a tag, for measurements: made-up digests, no manifests.
     ///
-    /// The first is named `digest` and `tag` by 0, and is the oldest: a minute lies between two of them.
-    pub fn generate(&mut self, place: impl Into<Place>, count: u32) {
+    /// The first is named by 0 and is the oldest, of the age given: a minute lies between two of them.
+    pub fn generate(&mut self, place: impl Into<Place>, count: u32, age: SignedDuration) {
         let now = self.now;
         let repository = self.repository(place);
         let kind = super::image("").docker().entry(now, &[], None);
         for number in 0..count {
             let digest = Self::generated(number);
-            let pushed_at = now.checked_sub(SignedDuration::from_mins(i64::from(count - number))).ok();
+            let pushed_at = now.checked_sub(age - SignedDuration::from_mins(i64::from(number))).ok();
             repository.insert(Entry { digest, pushed_at, manifest: None, ..kind.clone() });
             repository.tag(&format!("build-{number}"), &digest);
         }
