@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use kubeguard_core::access::{Access, Environment};
+use kubeguard_core::access::{self, Access, Environment};
 use kubeguard_core::ecr::apply::{Applied, Apply, Demands, FileLease, Fresh, Journal};
 use kubeguard_core::ecr::clusters::{Cluster, ClusterSource, Clusters};
 use kubeguard_core::ecr::look::{self, Look};
@@ -52,6 +52,7 @@ pub(crate) struct World {
     pub(crate) ecr: FakeEcr,
     pub(crate) id: RegistryId,
     clusters: Arc<BTreeMap<String, FakeCluster>>,
+    connected: tokio::sync::OnceCell<Vec<(String, access::Cluster)>>,
     declared: Clusters,
     written_policy: String,
     policy: Policy,
@@ -271,6 +272,7 @@ impl World {
         let policy = policy.unwrap_or_else(|error| panic!("{}: {error}", row.id));
         let line = |image: &String| KeptImage { image: image.clone(), source: "keep.txt:1".to_owned() };
         Self {
+            connected: tokio::sync::OnceCell::new(),
             declared: declared(row),
             state: state(row, &store, &id),
             keep_lists: row.keep_lists.iter().map(line).collect(),
@@ -322,18 +324,25 @@ impl World {
         entries.collect()
     }
 
-    async fn answers(&self) -> Vec<Answer> {
-        let hosts = self.policy.hosts();
-        let mut answers = Vec::new();
+    async fn connect(&self) -> Vec<(String, access::Cluster)> {
+        let mut connected = Vec::new();
         for (name, fake) in &*self.clusters {
             let access = Access {
                 server: Some(fake.url().to_owned()),
                 request_timeout: Some(Duration::from_secs(30)),
                 ..Access::default()
             };
-            let cluster = access.connect(&Environment::default()).await.expect("an address");
+            connected.push((name.clone(), access.connect(&Environment::default()).await.expect("an address")));
+        }
+        connected
+    }
+
+    async fn answers(&self) -> Vec<Answer> {
+        let hosts = self.policy.hosts();
+        let mut answers = Vec::new();
+        for (name, cluster) in self.connected.get_or_init(|| self.connect()).await {
             let reading = Reading { cluster: name, scan: &self.policy.scan, hosts: &hosts, tool: TOOL };
-            let inventory = read(&cluster, reading, || self.now(), |_| {}).await;
+            let inventory = read(cluster, reading, || self.now(), |_| {}).await;
             let inventory = inventory.map_err(|error| (RefusalReason::InventoryMissing, error.to_string()));
             answers.push(Answer { cluster: name.clone(), inventory });
         }
