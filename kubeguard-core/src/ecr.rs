@@ -14,5 +14,7 @@ pub mod plan;
 pub mod planning;
 pub mod policy;
 pub mod registry;
+pub mod restore;
 pub mod snapshot;
 pub mod state;
+pub mod verify;
