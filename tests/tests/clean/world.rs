@@ -11,11 +11,12 @@ use kubeguard_core::ecr::apply::{Applied, Apply, Demands, FileLease, Fresh, Jour
 use kubeguard_core::ecr::clusters::{Cluster, ClusterSource, Clusters};
 use kubeguard_core::ecr::look::{self, Look};
 use kubeguard_core::ecr::manifests::ManifestCache;
-use kubeguard_core::ecr::plan::{Decision, Plan, RefusalReason};
+use kubeguard_core::ecr::plan::{Decision, Plan, PlanFinding, RefusalReason};
 use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan};
 use kubeguard_core::ecr::policy::{Assumption, Policy};
 use kubeguard_core::ecr::snapshot::{ProblemKind, RegistrySnapshot};
 use kubeguard_core::ecr::state::{CleanState, EntryHistory, KnownCluster, RepositoryHistory, TagHistory};
+use kubeguard_core::ecr::verify::verify;
 use kubeguard_core::images::gather::{Reading, read};
 use kubeguard_core::images::{Digest, RegistryId};
 use kubeguard_testkit::fake_ecr::{
@@ -371,9 +372,10 @@ impl World {
         snapshot
     }
 
-    pub(crate) async fn plan(&self, row: &Row) -> Plan {
+    /// Plans, and verifies by what the plan has seen.
+    pub(crate) async fn plan(&self, row: &Row) -> (Plan, Vec<PlanFinding>) {
         let (answers, registry) = (self.answers().await, self.look(row).await);
-        plan(&Inputs {
+        let plan = plan(&Inputs {
             policy: &self.policy,
             clusters: &self.declared,
             answers: &answers,
@@ -383,7 +385,10 @@ impl World {
             now: self.now(),
             tool: TOOL,
             offline: false,
-        })
+        });
+        let inventories: Vec<_> = answers.iter().filter_map(|answer| answer.inventory.as_ref().ok()).collect();
+        let findings = verify(&plan, &registry, &inventories, &self.policy.hosts());
+        (plan, findings)
     }
 
     /// Lets others do something.
