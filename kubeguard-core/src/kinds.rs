@@ -137,6 +137,6 @@ macro_rules! kinds {
 pub(crate) use kinds;
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_zero(number: &i32) -> bool {
+pub(crate) const fn is_zero(number: &i32) -> bool {
     *number == 0
 }

@@ -73,4 +73,15 @@ proptest! {
         let own = "apiVersion: kubeguard.dev/v1\nkind: HealthRules\nrules:\n- id: own\n  match: [{group: '*.io'}]\n  conditions: {Ready: {role: summary, reasons: {failed: ['*False']}}}\n  words: {phase: {complete: [Ready], else: progressing}}\n  generations: [{observed: status.size, current: spec.size}]\n  when:\n  - {if: 'status.size < spec.size || conditions.exists(c, c == \"X\")', verdict: progressing, message: '\"size \" + string(status.size)'}\n";
         inputs::rules(&damaged(own, &damages));
     }
+
+    #[test]
+    fn no_damaged_reference_panics(damages in damages()) {
+        let text = "docker-pullable://111122223333.dkr.ecr.us-east-1.amazonaws.com:443/team/web:1.2@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
+        inputs::reference(&damaged(text, &damages));
+    }
+
+    #[test]
+    fn no_damaged_object_panics_where_images_are_read(damages in damages()) {
+        inputs::images(&damaged(include_str!("../../examples/snapshots/images.yaml"), &damages));
+    }
 }

@@ -233,7 +233,16 @@ impl<'a> Collector<'a> {
             spec_images =
                 containers.map(|(_, _, container)| (container.name.as_str(), container.image.as_str())).collect();
         }
+        let kept = meta.annotation(KEEP) == "true";
         for mention in walk.mentions() {
+            if let What::Image(image) = &mention.what
+                && kept
+            {
+                // Under the owner's name: its pods are told apart nowhere else.
+                let source = format!("{}/{} {KEEP}", origin.kind, origin.name);
+                let pinned = Pinned { namespace: origin.namespace.clone(), source, image: image.clone() };
+                self.pinned.insert(pinned);
+            }
             self.record(&origin, mention, Seen { pods: 1, ..Seen::default() });
         }
         if let Some(template) = template_of(meta) {
@@ -246,8 +255,9 @@ impl<'a> Collector<'a> {
         let origin = Origin { r#use: if ended { Use::Finished } else { Use::Status }, ..origin };
         for (list, at, container) in status.statuses() {
             let running = container.state.as_ref().and_then(|state| state.running.as_ref());
-            let started =
-                time(running.and_then(|since| since.started_at.as_ref())).or(time(status.start_time.as_ref()));
+            // A container that began anew may have pulled anew: the pod's own start says nothing of that.
+            let of_pod = status.start_time.as_ref().filter(|_| container.restart_count == 0);
+            let started = time(running.and_then(|since| since.started_at.as_ref()).or(of_pod));
             let spec = spec_images.get(container.name.as_str()).map(|image| (*image).to_owned());
             for (field, image) in [("imageID", &container.image_id), ("image", &container.image)] {
                 if image.is_empty() || Some(image) == spec.as_ref() {
@@ -320,12 +330,6 @@ impl<'a> Collector<'a> {
                 origin.revision = object.get("revision").and_then(Value::as_i64);
                 self.template(&place, object.pointer("/data/spec/template/spec"));
             }
-            ("apps", "StatefulSet") => {
-                for field in ["currentRevision", "updateRevision"] {
-                    let revision = text(&format!("/status/{field}"));
-                    self.current.insert((namespace.to_owned(), "ControllerRevision".to_owned(), revision.to_owned()));
-                }
-            }
             ("batch", "Job") => {
                 let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
                 let ended = conditions.into_iter().flatten().any(|condition| {
@@ -338,6 +342,13 @@ impl<'a> Collector<'a> {
             }
             (group, _) if is_built_in(group) => {}
             _ => (origin.r#use, origin.spec_place) = (Use::Custom, false),
+        }
+        // StatefulSets say it, and so do the sets of OpenKruise and others that keep revisions.
+        for field in ["/status/currentRevision", "/status/updateRevision"] {
+            let revision = text(field);
+            if !revision.is_empty() {
+                self.current.insert((namespace.to_owned(), "ControllerRevision".to_owned(), revision.to_owned()));
+            }
         }
         if let Some(owner) = owner {
             self.owners.insert(place, (owner.kind.clone(), owner.name.clone()));

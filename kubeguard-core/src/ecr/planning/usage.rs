@@ -294,8 +294,11 @@ impl Cast<'_, '_, '_> {
         }
         let cause = format!("{by} says {:?}", suspicious.text);
         let prefix = name.as_str();
+        // What names no repository is a folder of some, as kubeadm's imageRepository and a chart repository's address.
+        let folder = suspicious.reason == Suspicion::NoTag && !self.repositories.iter().any(|one| one.name == prefix);
         for repository in self.repositories.iter_mut() {
-            if repository.name == prefix || !whole && repository.name.starts_with(prefix) {
+            let below = folder && repository.name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+            if repository.name == prefix || below || !whole && repository.name.starts_with(prefix) {
                 repository.vote_all(VoteKind::Unknown, &cause, Some(&suspicious.path));
             }
         }

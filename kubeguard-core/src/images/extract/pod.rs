@@ -103,6 +103,7 @@ message! {
     struct ImageContainerStatus {
         1 name: String,
         2 state: {ImageContainerState},
+        5 restart_count: i32,
         6 image: String,
         #[serde(rename = "imageID")]
         7 image_id: String,

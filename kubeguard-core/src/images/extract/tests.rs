@@ -212,11 +212,67 @@ fn custom_resources_are_read_by_their_shape() {
     assert_eq!(
         suspicious,
         [
+            ("spec.imageName", Suspicion::NoTag, false),
             ("spec.imageName", Suspicion::Unparsed, false),
             ("spec.sidecar.image", Suspicion::NoTag, false),
             ("spec.value", Suspicion::Templated, false),
         ]
     );
+}
+
+#[test]
+fn a_tag_beside_an_image_without_one_leaves_the_repository_in_doubt() {
+    let custom = json!({"apiVersion": "example.org/v1", "kind": "Anything", "metadata": meta("x"), "spec": {
+        "prometheus": {"image": image("prom"), "version": "v3"}, "plain": {"image": image("plain")},
+        "tagged": {"postgresImageName": image("pg:17"), "version": "17"},
+        "image": {"repository": image("joined"), "tag": "1", "tool": {"image": image("inner:1")}, "name": image("other:1")},
+    }});
+    let found = found(&[custom]);
+    assert_eq!(
+        lines(&found),
+        [
+            "custom spec.image HOST/joined:1",
+            "text spec.image.name HOST/other:1",
+            "custom spec.image.tool.image HOST/inner:1",
+            "custom spec.plain.image HOST/plain",
+            "custom spec.prometheus.image HOST/prom",
+            "custom spec.tagged.postgresImageName HOST/pg:17",
+        ]
+    );
+    let suspicious: Vec<_> = found.suspicious.iter().map(|s| (s.path.as_str(), s.reason)).collect();
+    assert_eq!(suspicious, [("spec.prometheus.image", Suspicion::NoTag)]);
+}
+
+#[test]
+fn a_list_of_images_in_one_field_names_each_of_them() {
+    let custom = json!({"apiVersion": "example.org/v1", "kind": "Anything", "metadata": meta("x"),
+        "spec": {"image": format!("{},{}", image("aa:1"), image("bb:2"))}});
+    let found = found(&[custom]);
+    assert_eq!(lines(&found), ["custom spec.image HOST/aa:1", "custom spec.image HOST/bb:2"]);
+    assert_eq!(found.suspicious[0].reason, Suspicion::Unparsed, "and the whole is no reference");
+}
+
+#[test]
+fn a_host_that_only_looks_like_ecr_is_reported_in_a_text_too() {
+    let text = "docker pull vpce-0a1b.dkr.ecr.us-east-1.vpce.amazonaws.com/web:1";
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("m"), "data": {"run.sh": text}});
+    let found = found(&[map]);
+    assert_eq!(lines(&found), Vec::<String>::new());
+    assert_eq!((found.suspicious[0].reason, found.suspicious[0].spec_place), (Suspicion::Unparsed, false));
+}
+
+#[test]
+fn the_start_of_a_pod_says_nothing_of_a_container_that_began_anew() {
+    let digest = image(&format!("web@sha256:{}", "0f".repeat(32)));
+    let started = |restarts: u64| {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta("web"), "spec": pod_spec("web:1"),
+            "status": {"phase": "Running", "startTime": "2026-01-01T00:00:00Z", "containerStatuses": [
+                {"name": "app", "imageID": digest, "restartCount": restarts, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}});
+        let found = found(&[pod]);
+        found.references.iter().find(|reference| reference.r#use == Use::Status).unwrap().started_at
+    };
+    assert_eq!(started(0).map(|at| at.to_string()).as_deref(), Some("2026-01-01T00:00:00Z"));
+    assert_eq!(started(1), None);
 }
 
 #[test]
@@ -296,6 +352,9 @@ fn annotations_pin_images_objects_and_namespaces() {
     let source = "Namespace/team kubeguard.dev/keep-images";
     assert_eq!(pinned(&[listed]), [of(source, "app:v3"), of(source, "app:v4")]);
     assert_eq!(pinned(&[keep("Pod", "web", "team".into())]), [of("Pod/web kubeguard.dev/keep", "HOST/kept:1")]);
+    let mut owned_pod = keep("Pod", "web-x", "team".into());
+    owned_pod["metadata"]["ownerReferences"] = json!([{"kind": "ReplicaSet", "name": "web", "controller": true}]);
+    assert_eq!(pinned(&[owned_pod]), [of("ReplicaSet/web kubeguard.dev/keep", "HOST/kept:1")], "as the template says");
     let in_namespace = json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta("p"), "spec": pod_spec("pp:1")});
     let namespace =
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team", "annotations": {KEEP: "true"}}});

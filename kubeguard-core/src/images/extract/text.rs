@@ -1,6 +1,7 @@
 //! References in running text: environment, arguments, annotations, scripts, templates.
 
 use super::super::hosts::{HostMap, registry_of_host};
+use super::super::parse::is_ecr_like;
 use super::super::reference::Digest;
 
 /// Registries of AWS that are no account's own: what is there is another registry's.
@@ -19,7 +20,8 @@ pub(super) enum Found<'a> {
     Templated(&'a str),
 }
 
-/// Finds every mention of a registry whose host is known: ECR in all spellings, ECR Public, and the aliases.
+/// Finds every mention of a registry whose host is known: ECR in all spellings, ECR Public, and the aliases; also of hosts
+/// that only look like ECR (private endpoints, new partitions), so that whoever parses them says what they are not.
 ///
 /// Linear in the text. A host begins where nothing before it could belong to it.
 pub(super) fn scan<'a>(text: &'a str, hosts: &HostMap) -> Vec<Found<'a>> {
@@ -54,7 +56,7 @@ fn is_host_char(c: char) -> bool {
 
 fn is_known(host: &str, hosts: &HostMap) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    registry_of_host(&host).is_some() || PUBLIC.contains(&host.as_str()) || hosts.has(&host)
+    registry_of_host(&host).is_some() || PUBLIC.contains(&host.as_str()) || hosts.has(&host) || is_ecr_like(&host)
 }
 
 fn end_of(text: &str, from: usize, belongs: impl Fn(char) -> bool) -> usize {
@@ -154,9 +156,15 @@ mod tests {
 
     #[test]
     fn what_goes_on_before_a_host_is_another_host() {
-        assert!(found("my-HOST/web:1").is_empty());
-        assert!(found("x.HOST/web:1").is_empty());
+        assert_eq!(found("x.HOST/web:1"), ["image x.HOST/web:1"], "not the one of ECR behind the dot");
         assert!(found("mirror.example.org/web:1").is_empty());
+    }
+
+    #[test]
+    fn a_host_that_only_looks_like_ecr_is_found_too() {
+        for host in ["vpce-0a1b.dkr.ecr.us-east-1.vpce.amazonaws.com", "111122223333.dkr.ecr.xx-new-1.example.org"] {
+            assert_eq!(found(&format!("image={host}/web:1")), [format!("image {host}/web:1")]);
+        }
     }
 
     proptest::proptest! {

@@ -16,8 +16,12 @@ const MOST_EMBEDDED: usize = 3;
 /// Last words of keys whose text is an image.
 const IMAGE_KEYS: &[&str] =
     &["image", "imagename", "imageref", "imageurl", "dockerimage", "containerimage", "baseimage", "imagedigest"];
+/// The same as ends of a key in camel case.
+const CAMEL_ENDS: &[&str] = &["Image", "ImageName", "ImageRef", "ImageUrl", "ImageURL", "ImageDigest"];
 /// Last words of keys whose text may be an image, or something else.
 const PERHAPS_IMAGE_KEYS: &[&str] = &["package", "reference", "catalog"];
+/// Last words of keys that hold the tag of an image beside them.
+const TAG_KEYS: &[&str] = &["tag", "version", "digest"];
 const CONTAINER_LISTS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];
 
 /// One mention of an image, at its path.
@@ -115,7 +119,10 @@ impl<'a> Walk<'a> {
             let (spec, _) = crate::kinds::read::<ImagePodSpec>(Value::Object(lists.collect()));
             self.containers(&spec);
         }
-        let joined = self.believes_keys && self.joined(key, map);
+        let joined = if self.believes_keys { self.joined(key, map) } else { Vec::new() };
+        if self.believes_keys && joined.is_empty() && !is_pod_spec {
+            self.tags_elsewhere(map);
+        }
         for (name, inner) in map {
             let here = self.path.is_empty();
             if name == "managedFields" && self.path == "metadata"
@@ -123,9 +130,7 @@ impl<'a> Walk<'a> {
             {
                 continue;
             }
-            if joined
-                && matches!(name.as_str(), "repository" | "image" | "name" | "registry" | "tag" | "version" | "digest")
-            {
+            if joined.contains(&name.as_str()) {
                 continue;
             }
             let is_list = is_pod_spec && CONTAINER_LISTS.contains(&name.as_str());
@@ -147,31 +152,27 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Puts `repository`, `tag` and the like under an image-like key together; returns whether there was something.
-    fn joined(&mut self, key: &str, map: &Map<String, Value>) -> bool {
-        let last = last_word(key);
-        let is_image = IMAGE_KEYS.contains(&last.as_str()) || key.ends_with("Image");
-        if !is_image && !PERHAPS_IMAGE_KEYS.contains(&last.as_str()) {
-            return false;
+    /// Puts `repository`, `tag` and the like under an image-like key together; returns the fields that were used.
+    fn joined(&mut self, key: &str, map: &Map<String, Value>) -> Vec<&'static str> {
+        let is_image = is_image_word(key);
+        if !is_image && !PERHAPS_IMAGE_KEYS.contains(&last_word(key).as_str()) {
+            return Vec::new();
         }
-        let text = |names: &[&str]| {
-            let found = names.iter().find_map(|name| map.get(*name));
-            let text = found.map(|value| match value {
-                Value::String(text) => text.clone(),
-                Value::Number(number) => number.to_string(),
-                _ => String::new(),
-            });
-            text.filter(|text| !text.is_empty())
+        let mut used = Vec::new();
+        let mut text = |names: &[&'static str]| {
+            let (name, text) = names.iter().find_map(|name| Some((*name, scalar(map.get(*name)?)?)))?;
+            used.push(name);
+            Some(text)
         };
         let Some(name) = text(&["repository", "image", "name"]).filter(|name| is_image || name.contains('/')) else {
-            return false;
+            return Vec::new();
         };
         let mut whole = match text(&["registry"]) {
             Some(registry) => format!("{}/{name}", registry.trim_end_matches('/')),
             None => name,
         };
         let (tag, digest) = (text(&["tag", "version"]), text(&["digest"]));
-        let complete = tag.is_some() || digest.is_some() || whole.contains('@');
+        let complete = tag.is_some() || digest.is_some();
         if let Some(tag) = tag {
             whole = format!("{whole}:{tag}");
         }
@@ -179,10 +180,35 @@ impl<'a> Walk<'a> {
             whole = format!("{whole}@{digest}");
         }
         self.image(&whole);
-        if !complete && matches!(ImageRef::parse(&whole, self.hosts), ImageRef::Ecr(_)) {
+        if !complete && self.lacks_tag(&whole) {
             self.push(true, What::Suspicious(whole, Suspicion::NoTag));
         }
-        true
+        used
+    }
+
+    /// Says of an image without a tag, beside which a tag or version stands, that its tag is not known: operators put
+    /// the two together each in their own way.
+    fn tags_elsewhere(&mut self, map: &Map<String, Value>) {
+        let is_tag = |name: &String| TAG_KEYS.contains(&last_word(name).as_str()) || name.ends_with("Tag");
+        if !map.iter().any(|(name, value)| is_tag(name) && scalar(value).is_some()) {
+            return;
+        }
+        for (name, value) in map {
+            if let Value::String(text) = value
+                && is_image_word(name)
+                && self.lacks_tag(text)
+            {
+                let what = What::Suspicious(text.clone(), Suspicion::NoTag);
+                self.at(&segment(name), |walk| walk.push(true, what));
+            }
+        }
+    }
+
+    /// Returns whether a text names a repository of ECR, and neither tag nor digest.
+    fn lacks_tag(&self, text: &str) -> bool {
+        let ImageRef::Ecr(key) = ImageRef::parse(text, self.hosts) else { return false };
+        let written = key.digest.is_some() || text.trim_end().ends_with(":latest");
+        !written && key.tag.as_deref() == Some("latest")
     }
 
     fn containers(&mut self, spec: &ImagePodSpec) {
@@ -221,12 +247,22 @@ impl<'a> Walk<'a> {
             ImageRef::Bare(_) => {}
             ImageRef::Unparsed(_) if !is_ecr_like(text) => self.scan(text, true),
             ImageRef::Unparsed(_) => {
-                let templated = text::scan(text, self.hosts).into_iter().find_map(|found| match found {
-                    Found::Templated(text) => Some(What::Suspicious(text.to_owned(), Suspicion::Templated)),
-                    _ => None,
-                });
-                let unparsed = || What::Suspicious(text.to_owned(), Suspicion::Unparsed);
-                self.push(true, templated.unwrap_or_else(unparsed));
+                // A list of images in one field is no reference, but every image in it is.
+                let mut templated = false;
+                for found in text::scan(text, self.hosts) {
+                    match found {
+                        Found::Image(image) => self.mention(image, true),
+                        Found::NoTag(name) => self.push(true, What::Suspicious(name.to_owned(), Suspicion::NoTag)),
+                        Found::Templated(text) => {
+                            templated = true;
+                            self.push(true, What::Suspicious(text.to_owned(), Suspicion::Templated));
+                        }
+                        Found::Address(_) => {}
+                    }
+                }
+                if !templated {
+                    self.push(true, What::Suspicious(text.to_owned(), Suspicion::Unparsed));
+                }
             }
         }
     }
@@ -307,9 +343,23 @@ fn last_word(key: &str) -> String {
     key.rsplit(['-', '_', '.', '/']).next().unwrap_or_default().to_ascii_lowercase()
 }
 
-fn is_image_key(key: &str, text: &str) -> bool {
+/// Returns the text of a scalar that is one, and not empty.
+fn scalar(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Returns whether a key's last word says image, as in `image`, `proxy_image`, `driverImage` and `postgresImageName`.
+fn is_image_word(key: &str) -> bool {
     let last = last_word(key);
-    IMAGE_KEYS.contains(&last.as_str())
-        || key.ends_with("Image")
-        || PERHAPS_IMAGE_KEYS.contains(&last.as_str()) && text.contains('/') && text.contains([':', '@'])
+    IMAGE_KEYS.contains(&last.as_str()) || CAMEL_ENDS.iter().any(|end| key.ends_with(end))
+}
+
+fn is_image_key(key: &str, text: &str) -> bool {
+    is_image_word(key)
+        || PERHAPS_IMAGE_KEYS.contains(&last_word(key).as_str()) && text.contains('/') && text.contains([':', '@'])
 }
