@@ -3,8 +3,10 @@
 //! Files that prove what they say (inventories, plans) carry the sha256 of their own canonical form, so that spacing and
 //! the order of fields do not matter to it. Numbers are whole: a fraction is refused instead of rounded.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::Range;
 
 use serde::Serialize;
 use serde::ser::{self, Impossible};
@@ -70,9 +72,12 @@ pub fn sha256<T: Serialize + ?Sized>(document: &T, without: &[&str]) -> Result<S
     Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Sorts as RFC 8785 asks: by UTF-16 code units.
-fn sort<T>(items: &mut [T], name: impl Fn(&T) -> &String) {
-    items.sort_by(|a, b| name(a).encode_utf16().cmp(name(b).encode_utf16()));
+/// Sorts as RFC 8785 asks: by UTF-16 code units, whose order is that of bytes where all is ASCII.
+fn sort<T>(items: &mut [T], name: impl Fn(&T) -> &str) {
+    items.sort_unstable_by(|a, b| {
+        let (a, b) = (name(a), name(b));
+        if a.is_ascii() && b.is_ascii() { a.cmp(b) } else { a.encode_utf16().cmp(b.encode_utf16()) }
+    });
 }
 
 /// Writes a text; the escapes of `serde_json` are those of the RFC.
@@ -103,7 +108,10 @@ struct List<'a, W> {
 /// Fields of an object, kept until all are known: they are written sorted.
 struct Object<'a, W> {
     to: &'a mut W,
-    fields: Vec<(String, Vec<u8>)>,
+    /// Names with the places of their values in `text`.
+    fields: Vec<(Cow<'static, str>, Range<usize>)>,
+    /// Values, one behind the other.
+    text: Vec<u8>,
     close: &'static [u8],
 }
 
@@ -213,7 +221,7 @@ impl<'a, W: Write> ser::Serializer for Writer<'a, W> {
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Object<'a, W>> {
-        Ok(Object { to: self.to, fields: Vec::new(), close: b"}" })
+        Ok(Object { to: self.to, fields: Vec::new(), text: Vec::new(), close: b"}" })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Object<'a, W>> {
@@ -253,23 +261,23 @@ impl<W: Write> List<'_, W> {
 }
 
 impl<W: Write> Object<'_, W> {
-    fn field<T: Serialize + ?Sized>(&mut self, name: String, value: &T) -> Result {
-        let mut text = Vec::new();
-        value.serialize(Writer { to: &mut text })?;
-        self.fields.push((name, text));
+    fn field<T: Serialize + ?Sized>(&mut self, name: Cow<'static, str>, value: &T) -> Result {
+        let start = self.text.len();
+        value.serialize(Writer { to: &mut self.text })?;
+        self.fields.push((name, start..self.text.len()));
         Ok(())
     }
 
     fn close(mut self) -> Result {
         sort(&mut self.fields, |(name, _)| name);
         self.to.write_all(b"{")?;
-        for (index, (name, text)) in self.fields.iter().enumerate() {
+        for (index, (name, place)) in self.fields.iter().enumerate() {
             if index > 0 {
                 self.to.write_all(b",")?;
             }
             string(self.to, name)?;
             self.to.write_all(b":")?;
-            self.to.write_all(text)?;
+            self.to.write_all(self.text.get(place.clone()).unwrap_or_default())?;
         }
         self.to.write_all(self.close).map_err(Into::into)
     }
@@ -306,7 +314,7 @@ macro_rules! objects {
             type Error = CanonicalError;
 
             fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result {
-                self.field(name.to_owned(), value)
+                self.field(Cow::Borrowed(name), value)
             }
 
             fn end(self) -> Result {
@@ -323,7 +331,7 @@ impl<W: Write> ser::SerializeMap for Object<'_, W> {
     type Error = CanonicalError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result {
-        self.fields.push((key_of(key)?, Vec::new()));
+        self.fields.push((key_of(key)?.into(), 0..0));
         Ok(())
     }
 

@@ -155,7 +155,7 @@ async fn a_caller_of_another_account_needs_the_registrys_consent() {
 #[tokio::test]
 async fn every_seventh_call_is_throttled_and_2350_images_are_seen() {
     let ecr = FakeEcr::default().serve();
-    ecr.store().generate(APP, 2350);
+    ecr.store().generate(APP, 2350, jiff::SignedDuration::from_hours(24 * 120));
     ecr.store().behaviour.page_limit = Some(100);
     ecr.store().fail("*", Calls::Every(7), Fault::Throttled);
     let (app, told) = app(&ecr).await;

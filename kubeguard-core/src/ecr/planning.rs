@@ -116,10 +116,11 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         votes::cast(judged, repository, &history, &moment);
         closure::close(judged);
         planned.push(decide(judged, repository, &history, &moment, &mut refusals));
+        judged.votes.iter_mut().for_each(Vec::shrink_to_fit);
     }
     refusals.of_the_run(&mut planned, policy);
     let (spoken, asked) = (evidence.spoken.len(), clusters.clusters.len());
-    let images = images(&included, &judged, planned, &refusals, (spoken, asked));
+    let images = images(&included, &mut judged, planned, &refusals, (spoken, asked));
 
     let mut findings: BTreeSet<_> = usage.findings;
     findings.extend(evidence.findings.drain(..));
@@ -449,7 +450,7 @@ fn quarantine(
 /// Puts the entries of all repositories together.
 fn images(
     included: &[(&RepositorySnapshot, &Rule)],
-    judged: &[Judged<'_>],
+    judged: &mut [Judged<'_>],
     planned: Vec<Verdicts>,
     refusals: &Refusals,
     (spoken, asked): (usize, usize),
@@ -462,7 +463,7 @@ fn images(
         order.sort_unstable_by_key(|at| repository.entries[*at].digest);
         for at in order {
             let entry = &repository.entries[at];
-            let mut kept = folded(judged.votes[at].clone());
+            let mut kept = folded(std::mem::take(&mut judged.votes[at]));
             if let Some(by) = refused.as_ref().filter(|_| kept.is_empty()) {
                 kept.push(Vote { vote: VoteKind::Unknown, by: by.clone(), path: None, more: None });
             }
@@ -525,6 +526,7 @@ fn folded(mut votes: Vec<Vote>) -> Vec<Vote> {
             last.more = Some(last.more.unwrap_or(0) + 1);
         }
     }
+    folded.shrink_to_fit();
     folded
 }
 

@@ -380,7 +380,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         for length in 0..=bytes.len() {
             std::fs::write(&path, &bytes[..length]).unwrap();
-            let whole = bytes[..length].iter().filter(|byte| **byte == b'\n').count() as u64;
+            let whole = bytes[..length].split(|byte| *byte == b'\n').count() as u64 - 1;
             let (mut journal, _) = Journal::open(&path, PLAN).unwrap().unwrap();
             journal.write(Timestamp::UNIX_EPOCH, [if whole == 0 { start() } else { verify(7) }]).unwrap();
             drop(journal);

@@ -20,7 +20,8 @@ pub(super) struct Selector {
 /// What a written reference means here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Meaning {
-    pub(super) selectors: BTreeSet<Selector>,
+    /// Sorted, each once.
+    pub(super) selectors: Vec<Selector>,
     /// An image of another ECR registry, in its usual spelling.
     pub(super) foreign: Option<String>,
     /// The registry of the image, where it is one of ECR.
@@ -111,12 +112,15 @@ impl<'a> Names<'a> {
             rule.destination == key.registry && (rule.prefixes.is_empty() || prefixed)
         });
         if key.registry == *self.managed || follows {
-            meaning.selectors.insert(Selector {
+            let selector = Selector {
                 repository: key.repository.clone(),
                 tag: key.tag.clone(),
                 digest: key.digest,
                 by_replica: Some(key.registry.clone()).filter(|registry| registry != self.managed),
-            });
+            };
+            if let Err(place) = meaning.selectors.binary_search(&selector) {
+                meaning.selectors.insert(place, selector);
+            }
         }
     }
 
