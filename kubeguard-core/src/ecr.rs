@@ -2,8 +2,9 @@
 //!
 //! [`registry`] is what is asked of a registry, [`aws`] who answers, [`snapshot`] what one look at it gives and [`look`]
 //! how it is gathered, [`policy`] and [`clusters`] what people decide, [`state`] what earlier runs saw,
-//! [`planning`] the judgement and [`plan`](mod@plan) the answer. One vote keeps an image; deletion needs no vote at all and
-//! complete evidence.
+//! [`planning`] the judgement and [`plan`](mod@plan) the answer, which [`apply`] carries out, [`verify`](mod@verify)
+//! checks and [`restore`](mod@restore) takes back. One vote keeps an image; deletion needs no vote at all and complete
+//! evidence.
 
 pub mod apply;
 pub mod aws;
@@ -14,5 +15,7 @@ pub mod plan;
 pub mod planning;
 pub mod policy;
 pub mod registry;
+pub mod restore;
 pub mod snapshot;
 pub mod state;
+pub mod verify;

@@ -16,29 +16,44 @@ async fn whole(pair: Pair) -> (Totals, Vec<Digest>) {
     (applied.summary, world.entries("app"))
 }
 
-#[tokio::test]
-async fn a_run_that_is_dropped_at_any_step_goes_on_to_the_same_end_with_the_same_totals() {
-    for pair in PAIRS {
-        let expected = whole(pair).await;
-        let planned = World::new(fleet(), pair);
-        planned.deploy("app:multi3");
-        let plan = planned.plan().await;
-        let mut steps = 0;
-        loop {
-            let world = World::new(fleet(), pair);
-            world.deploy("app:multi3");
-            let mut run = Box::pin(world.try_apply(&plan));
-            let ended = (0..steps).any(|_| run.as_mut().now_or_never().is_some());
-            drop(run);
-            let applied = world.apply(&plan).await;
-            assert_eq!((applied.summary, world.entries("app")), expected, "{pair:?} dropped after {steps} steps");
-            assert_eq!(applied.exit_code, 0);
-            assert!(world.store.lock().broken.is_empty());
-            if ended {
-                break;
-            }
-            steps += 1;
+/// Drops a run after every number of its steps, and lets another go on.
+async fn dropped_at_any_step(pair: Pair) {
+    let expected = whole(pair).await;
+    let planned = World::new(fleet(), pair);
+    planned.deploy("app:multi3");
+    let plan = planned.plan().await;
+    for steps in 0.. {
+        let world = World::new(fleet(), pair);
+        world.deploy("app:multi3");
+        let mut run = Box::pin(world.try_apply(&plan));
+        let ended = (0..steps).any(|_| run.as_mut().now_or_never().is_some());
+        drop(run);
+        let applied = world.apply(&plan).await;
+        assert_eq!((applied.summary, world.entries("app")), expected, "{pair:?} dropped after {steps} steps");
+        assert_eq!(applied.exit_code, 0);
+        assert!(world.store.lock().broken.is_empty());
+        if ended {
+            break;
         }
+    }
+}
+
+mod a_run_that_is_dropped_at_any_step_goes_on_to_the_same_end_with_the_same_totals {
+    use super::{Pair, dropped_at_any_step};
+
+    #[tokio::test]
+    async fn where_pairs_take_tags_and_the_last_one_the_image() {
+        dropped_at_any_step(Pair::TagThenImage).await;
+    }
+
+    #[tokio::test]
+    async fn where_pairs_take_the_image() {
+        dropped_at_any_step(Pair::Image).await;
+    }
+
+    #[tokio::test]
+    async fn where_pairs_take_tags_only() {
+        dropped_at_any_step(Pair::TagOnly).await;
     }
 }
 

@@ -8,6 +8,7 @@ use kubeguard_core::ecr::apply::{
 };
 use kubeguard_core::ecr::plan::{Decision, Plan};
 use kubeguard_core::ecr::snapshot::{ReplicationRule, Status};
+use kubeguard_core::ecr::{restore, verify};
 use kubeguard_core::images::RegistryId;
 
 use crate::store::{Content, Deed, Fault, PAIRS, Pair, now};
@@ -431,4 +432,39 @@ async fn an_entry_that_a_new_index_lists_stays() {
     let applied = world.apply(&plan).await;
     assert!(world.store.lock().content["app"].holder("multi").is_some());
     assert_eq!(applied.summary.failed, 0);
+}
+
+#[tokio::test]
+async fn archived_images_in_use_are_found_and_restored_children_first() {
+    let (mut content, _) = images(2);
+    let child = content.add("a", &[], &[], None, old(-9));
+    let index = content.add("index", &["multi".to_owned()], &[child], None, old(-8));
+    let policy = POLICY.replace("action: delete", "action: archive");
+    let world = World::with(&policy, BTreeMap::from([("app".to_owned(), content)]), Pair::TagThenImage);
+    let plan = world.plan().await;
+    world.apply(&plan).await;
+    world.deploy("app:multi");
+    let fresh = world.plan().await;
+    let findings = verify::missing(&fresh);
+    let told: Vec<_> = findings.iter().map(|finding| (finding.rule.as_str(), finding.message.as_str())).collect();
+    let message = "app:multi is used by prod/team/Deployment/web0 and is archived: it cannot be pulled";
+    assert_eq!(told, [("EC102", message)]);
+
+    let repository = world.look().await.repositories.remove(0);
+    let order = restore::restorable(&repository, &[index]);
+    assert_eq!(order, [child, index]);
+    let restored = restore::restore(&world.store, "app", &order).await;
+    assert!(restored.iter().all(|restored| restored.status == Some(Status::Activating)), "{restored:?}");
+    assert_eq!(verify::missing(&world.plan().await)[0].severity, "high");
+}
+
+#[tokio::test]
+async fn what_is_in_use_and_missing_is_found() {
+    let (content, digests) = images(2);
+    let world = World::new(content, Pair::TagThenImage);
+    world.deploy("app:nothing");
+    world.deploy(&format!("app@{}", digests[0]));
+    let findings = verify::missing(&world.plan().await);
+    assert_eq!(findings.len(), 1);
+    assert_eq!((findings[0].rule.as_str(), findings[0].severity.as_str()), ("EC101", "critical"));
 }

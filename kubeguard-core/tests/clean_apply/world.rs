@@ -13,6 +13,7 @@ use kubeguard_core::ecr::manifests::ManifestCache;
 use kubeguard_core::ecr::plan::Plan;
 use kubeguard_core::ecr::planning::{self, Answer, Inputs};
 use kubeguard_core::ecr::policy::Policy;
+use kubeguard_core::ecr::snapshot::{RegistrySnapshot, Repository};
 use kubeguard_core::error::Result;
 use kubeguard_core::images::inventory::{Coverage, Scan, Source};
 use kubeguard_core::images::{Digest, Inventory, Reference};
@@ -154,7 +155,7 @@ impl World {
         vec![Answer { cluster: "prod".to_owned(), inventory: Ok(inventory) }]
     }
 
-    pub(crate) async fn plan(&self) -> Plan {
+    pub(crate) async fn look(&self) -> RegistrySnapshot {
         let look = Look {
             replication: true,
             pull_through: true,
@@ -163,9 +164,12 @@ impl World {
             progress: &|_| {},
             now: now(),
         };
-        let all =
-            |all: &[kubeguard_core::ecr::snapshot::Repository]| Ok(all.iter().map(|one| one.name.clone()).collect());
-        let registry = look::snapshot(&self.store, all, &look).await.unwrap();
+        let all = |all: &[Repository]| Ok(all.iter().map(|one| one.name.clone()).collect());
+        look::snapshot(&self.store, all, &look).await.unwrap()
+    }
+
+    pub(crate) async fn plan(&self) -> Plan {
+        let registry = self.look().await;
         planning::plan(&Inputs {
             policy: &self.policy,
             clusters: &self.clusters,

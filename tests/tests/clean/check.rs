@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kubeguard_core::ecr::apply::{Applied, ItemState};
-use kubeguard_core::ecr::plan::{Decision, Plan, PlannedImage, RefusalReason};
+use kubeguard_core::ecr::plan::{Decision, Plan, PlanFinding, PlannedImage, RefusalReason};
 use kubeguard_core::ecr::snapshot::Status;
 use kubeguard_testkit::fake_ecr::Change;
 
@@ -49,11 +49,19 @@ pub(crate) fn plan(row: &Row, world: &World, plan: &Plan) {
     }
 }
 
+/// A verification finds what the row says and nothing else.
+pub(crate) fn verified(row: &Row, found: &[PlanFinding]) {
+    if let Some(rules) = &row.verify {
+        let found: BTreeSet<&String> = found.iter().map(|finding| &finding.rule).collect();
+        assert_eq!(found, rules.iter().collect(), "{} {}", row.id, row.case);
+    }
+}
+
 /// Planning anew reads no manifest, and comes to the same.
 pub(crate) async fn again(row: &Row, world: &World, plan: &Plan) {
     let read = world.ecr.store().count("BatchGetImage");
     assert!(read > 0, "{}: the first plan reads manifests", row.id);
-    let second = world.plan(row).await;
+    let (second, _) = world.plan(row).await;
     assert_eq!(world.ecr.store().count("BatchGetImage"), read, "{}: the second plan reads none", row.id);
     let decisions = |plan: &Plan| plan.images.iter().map(|image| (image.digest, image.decision)).collect::<Vec<_>>();
     assert_eq!(decisions(plan), decisions(&second), "{}", row.id);

@@ -61,8 +61,9 @@ async fn every_command_holds_in_the_real_binary() {
 async fn whole_way(row: std::sync::Arc<Row>) {
     for pairs in Pairs::ALL.into_iter().filter(|pairs| row.takes(*pairs)) {
         let world = World::new(&row, pairs);
-        let plan = world.plan(&row).await;
+        let (plan, findings) = world.plan(&row).await;
         check::plan(&row, &world, &plan);
+        check::verified(&row, &findings);
         if row.again {
             check::again(&row, &world, &plan).await;
         }

@@ -100,6 +100,9 @@ pub(crate) struct Row {
     /// The readings of pairs that the row is about: A, B or C; all where it names none.
     #[serde(default)]
     readings: String,
+    /// Rules that a verification finds broken, all of them.
+    #[serde(default)]
+    pub(crate) verify: Option<Vec<String>>,
     /// Pages of pods that are asked for, in all clusters, for the plan.
     #[serde(default)]
     pub(crate) pages_of_pods: Option<usize>,

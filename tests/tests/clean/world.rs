@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use kubeguard_core::access::{Access, Environment};
+use kubeguard_core::access::{self, Access, Environment};
 use kubeguard_core::ecr::apply::{Applied, Apply, Demands, FileLease, Fresh, Journal};
 use kubeguard_core::ecr::clusters::{Cluster, ClusterSource, Clusters};
 use kubeguard_core::ecr::look::{self, Look};
 use kubeguard_core::ecr::manifests::ManifestCache;
-use kubeguard_core::ecr::plan::{Decision, Plan, RefusalReason};
+use kubeguard_core::ecr::plan::{Decision, Plan, PlanFinding, RefusalReason};
 use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan};
 use kubeguard_core::ecr::policy::{Assumption, Policy};
 use kubeguard_core::ecr::snapshot::{ProblemKind, RegistrySnapshot};
 use kubeguard_core::ecr::state::{CleanState, EntryHistory, KnownCluster, RepositoryHistory, TagHistory};
+use kubeguard_core::ecr::verify::verify;
 use kubeguard_core::images::gather::{Reading, read};
 use kubeguard_core::images::{Digest, RegistryId};
 use kubeguard_testkit::fake_ecr::{
@@ -52,6 +53,7 @@ pub(crate) struct World {
     pub(crate) ecr: FakeEcr,
     pub(crate) id: RegistryId,
     clusters: Arc<BTreeMap<String, FakeCluster>>,
+    connected: tokio::sync::OnceCell<Vec<(String, access::Cluster)>>,
     declared: Clusters,
     written_policy: String,
     policy: Policy,
@@ -271,6 +273,7 @@ impl World {
         let policy = policy.unwrap_or_else(|error| panic!("{}: {error}", row.id));
         let line = |image: &String| KeptImage { image: image.clone(), source: "keep.txt:1".to_owned() };
         Self {
+            connected: tokio::sync::OnceCell::new(),
             declared: declared(row),
             state: state(row, &store, &id),
             keep_lists: row.keep_lists.iter().map(line).collect(),
@@ -322,18 +325,25 @@ impl World {
         entries.collect()
     }
 
-    async fn answers(&self) -> Vec<Answer> {
-        let hosts = self.policy.hosts();
-        let mut answers = Vec::new();
+    async fn connect(&self) -> Vec<(String, access::Cluster)> {
+        let mut connected = Vec::new();
         for (name, fake) in &*self.clusters {
             let access = Access {
                 server: Some(fake.url().to_owned()),
                 request_timeout: Some(Duration::from_secs(30)),
                 ..Access::default()
             };
-            let cluster = access.connect(&Environment::default()).await.expect("an address");
+            connected.push((name.clone(), access.connect(&Environment::default()).await.expect("an address")));
+        }
+        connected
+    }
+
+    async fn answers(&self) -> Vec<Answer> {
+        let hosts = self.policy.hosts();
+        let mut answers = Vec::new();
+        for (name, cluster) in self.connected.get_or_init(|| self.connect()).await {
             let reading = Reading { cluster: name, scan: &self.policy.scan, hosts: &hosts, tool: TOOL };
-            let inventory = read(&cluster, reading, || self.now(), |_| {}).await;
+            let inventory = read(cluster, reading, || self.now(), |_| {}).await;
             let inventory = inventory.map_err(|error| (RefusalReason::InventoryMissing, error.to_string()));
             answers.push(Answer { cluster: name.clone(), inventory });
         }
@@ -362,9 +372,10 @@ impl World {
         snapshot
     }
 
-    pub(crate) async fn plan(&self, row: &Row) -> Plan {
+    /// Plans, and verifies by what the plan has seen.
+    pub(crate) async fn plan(&self, row: &Row) -> (Plan, Vec<PlanFinding>) {
         let (answers, registry) = (self.answers().await, self.look(row).await);
-        plan(&Inputs {
+        let plan = plan(&Inputs {
             policy: &self.policy,
             clusters: &self.declared,
             answers: &answers,
@@ -374,7 +385,10 @@ impl World {
             now: self.now(),
             tool: TOOL,
             offline: false,
-        })
+        });
+        let inventories: Vec<_> = answers.iter().filter_map(|answer| answer.inventory.as_ref().ok()).collect();
+        let findings = verify(&plan, &registry, &inventories, &self.policy.hosts());
+        (plan, findings)
     }
 
     /// Lets others do something.

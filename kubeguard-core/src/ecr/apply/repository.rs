@@ -16,11 +16,9 @@ use crate::ecr::plan::{Decision, Plan, PlanFinding, RefusalReason, Refused};
 use crate::ecr::policy::Assumption;
 use crate::ecr::registry::Registry;
 use crate::ecr::snapshot::{ProblemKind, RegistrySnapshot, Repository, RepositorySnapshot};
+use crate::ecr::verify;
 use crate::error::Error;
 use crate::images::Digest;
-
-/// Findings of a plan that tell of something needed that is missing.
-const MISSING: [&str; 4] = ["EC101", "EC102", "EC103", "EC104"];
 
 impl<R: Registry, E: Evidence> Run<'_, R, E> {
     /// Goes through all repositories of the plan.
@@ -174,8 +172,8 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
         let acted = !work.is_empty();
         let findings = match restored {
             // What earlier runs took, and somebody uses since, is nothing new.
-            Some(_) if acted => self.judge(settings, std::slice::from_ref(&listing))?.findings,
-            _ => before.findings.clone(),
+            Some(_) if acted => needed(&self.judge(settings, std::slice::from_ref(&listing))?),
+            _ => needed(&before),
         };
         self.orders(&planned, work, &mut listing, good).await?;
         if acted && plan.policy.apply.verify && self.journal.is_some() {
@@ -298,15 +296,20 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
         listing: RepositorySnapshot,
     ) -> Result<(), Halt> {
         let after = self.judge(settings, &[listing])?;
-        let missing = |finding: &&PlanFinding| MISSING.contains(&finding.rule.as_str());
-        let new: Vec<PlanFinding> =
-            after.findings.iter().filter(missing).filter(|finding| !before.contains(finding)).cloned().collect();
+        let new: Vec<PlanFinding> = needed(&after).into_iter().filter(|finding| !before.contains(finding)).collect();
         self.log([Event::Verify { repository: name.to_owned(), findings: new.len() as u64 }])?;
         let Some(first) = new.first() else { return Ok(()) };
         let stop = Stop::new(StopReason::Verify, format!("{} {}", first.rule, first.message));
         self.findings = new;
         Err(stop.into())
     }
+}
+
+/// What is needed now and missing: signatures and old revisions are no outage.
+fn needed(judged: &Plan) -> Vec<PlanFinding> {
+    let mut findings = verify::missing(judged);
+    findings.retain(|finding| !matches!(finding.severity.as_str(), "low" | "info"));
+    findings
 }
 
 /// A repository of which nothing is known yet.
