@@ -97,6 +97,7 @@ struct Told {
     incomplete: Option<String>,
     hours_old: f64,
     hibernated: bool,
+    repositories: Option<Vec<kubeguard_core::ecr::policy::Pattern>>,
 }
 
 #[derive(Deserialize)]
@@ -362,7 +363,7 @@ impl Row {
             hibernated_since: told.hibernated.then(|| "2026-10-01".parse().unwrap()),
             retired: None,
             public_key: None,
-            repositories: None,
+            repositories: told.repositories.clone(),
         };
         let mut clusters: Vec<Cluster> = self.clusters.iter().map(cluster).collect();
         clusters.extend(self.standby.as_ref().map(|standby| Cluster {
@@ -661,4 +662,21 @@ fn a_plan_file_says_what_is_wrong_with_it() {
     assert!(told(&text[..200]).contains("the file is cut off"));
     assert!(told(&text.replacen("kubeguard.dev/v1", "kubeguard.dev/v9", 1)).contains("no plan of version"));
     assert!(told("[]").contains("this is no plan"));
+}
+
+#[test]
+fn a_cluster_that_uses_more_than_it_says_may_use_anything() {
+    let table = table();
+    let row = |uses: Value| -> Plan {
+        let clusters =
+            json!({"A": {"uses": ["v1"]}, "B": {"incomplete": "cronjobs", "repositories": ["other/*"], "uses": uses}});
+        let row: Row = serde_json::from_value(json!({"id": "EC212", "clusters": clusters})).unwrap();
+        row.plan(&table.base, false)
+    };
+    let limited = row(json!([]));
+    assert!(limited.refused.is_empty() && limited.summary.delete > 0, "{:?}", limited.refused);
+    let outside = row(json!(["v2"]));
+    assert_eq!(outside.summary.delete, 0);
+    assert_eq!(outside.refused[0].reason, RefusalReason::InventoryIncomplete);
+    assert!(outside.findings.iter().any(|finding| finding.rule == "EC212"), "{:?}", outside.findings);
 }

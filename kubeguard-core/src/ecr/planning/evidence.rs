@@ -11,8 +11,8 @@ use super::super::snapshot::{Reading, RegistrySnapshot, ReplicationRule};
 use super::super::state::CleanState;
 use super::Answer;
 use super::usage::Spoken;
-use crate::images::Inventory;
 use crate::images::inventory::Scan;
+use crate::images::{ImageRef, Inventory};
 
 /// What is missing, and for which repositories.
 pub(super) struct Evidence<'a> {
@@ -44,8 +44,22 @@ pub(super) fn weigh<'a>(
         if cluster.retired.as_ref().and_then(super::super::clusters::Retired::until).is_some_and(|until| until <= now) {
             continue;
         }
-        let scope = cluster.repositories.as_deref();
         let answer = answers.iter().find(|answer| answer.cluster == cluster.name);
+        let spoken = answer.and_then(|answer| answer.inventory.as_ref().ok());
+        let mut scope = cluster.repositories.as_deref();
+        if let Some(outside) = scope.and_then(|scope| outside(cluster, scope, spoken, policy, registry, state)) {
+            // Whoever uses more than it says may use anything.
+            scope = None;
+            evidence.findings.push(PlanFinding {
+                rule: "EC212".to_owned(),
+                severity: "high".to_owned(),
+                message: format!(
+                    "cluster {} uses {outside}, which its repositories leave out: they are ignored",
+                    cluster.name
+                ),
+                remedy: PlanRemedy { text: "correct the cluster's repositories".to_owned() },
+            });
+        }
         let inventory = match answer.map(|answer| &answer.inventory) {
             Some(Ok(inventory)) => inventory,
             Some(Err((reason, message))) => {
@@ -136,6 +150,34 @@ impl<'a> Evidence<'a> {
             self.refused.push((None, refusal(RefusalReason::PullThroughUnreadable, message, None)));
         }
     }
+}
+
+/// Returns a repository of the registry that a cluster uses, now or as earlier runs saw, and that its patterns leave out.
+fn outside(
+    cluster: &Cluster,
+    scope: &[Pattern],
+    inventory: Option<&Inventory>,
+    policy: &Policy,
+    registry: &RegistrySnapshot,
+    state: Option<&CleanState>,
+) -> Option<String> {
+    let hosts = policy.hosts();
+    let named =
+        inventory.into_iter().flat_map(|inventory| &inventory.references).filter_map(
+            |reference| match ImageRef::parse(&reference.image, &hosts) {
+                ImageRef::Ecr(key) if key.registry == registry.registry => Some(key.repository),
+                _ => None,
+            },
+        );
+    let own = format!("{}/", cluster.name);
+    let seen = state.into_iter().flat_map(|state| &state.repositories).filter(|repository| {
+        repository.entries.iter().any(|entry| entry.last_used_by.as_ref().is_some_and(|by| by.starts_with(&own)))
+    });
+    let deployed = state.into_iter().flat_map(|state| &state.deployed).filter(|deployed| deployed.by.starts_with(&own));
+    let deployed = deployed.flat_map(|deployed| &deployed.images);
+    let deployed = deployed.filter_map(|image| image.image.split('@').next().map(ToOwned::to_owned));
+    let all = named.chain(seen.map(|repository| repository.name.clone())).chain(deployed);
+    all.filter(|name| !scope.iter().any(|pattern| pattern.matches(name))).min()
 }
 
 /// Returns why an inventory cannot be relied on.
