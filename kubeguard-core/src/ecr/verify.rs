@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::plan::{Class, Plan, PlanFinding, PlanRemedy, PlannedImage, VoteKind};
+use super::findings::found;
+use super::plan::{Class, Plan, PlanFinding, PlannedImage, VoteKind};
 use super::snapshot::{Child, RegistrySnapshot, RepositorySnapshot, Status};
 use crate::images::{Digest, HostMap, ImageRef, Inventory, Use};
 
@@ -22,11 +23,11 @@ pub fn missing(plan: &Plan) -> Vec<PlanFinding> {
         findings.extend(image.children.iter().find(|child| !is_there(child)).map(|child| {
             let severity = if user(image).is_some() { "critical" } else { "medium" };
             let message = format!("{} lists {child}, which is not in the registry", name(image));
-            finding("EC104", severity, message, "push the child again")
+            found("EC104", message).with_severity(severity)
         }));
         if image.class == Class::Attached && !image.subjects.iter().any(|subject| is_there(&subject)) {
             let message = format!("what {} is attached to is gone", name(image));
-            findings.insert(finding("EC106", "low", message, "orphanedArtifacts: delete"));
+            findings.insert(found("EC106", message));
         }
     }
     findings.into_iter().collect()
@@ -57,16 +58,11 @@ pub fn verify(
                 let namespace = reference.namespace.as_deref().unwrap_or("-");
                 let by = format!("{}/{namespace}/{}/{}", inventory.cluster, reference.kind, reference.name);
                 let message = format!("{} has no image for {platform}, where {by} may run", reference.image);
-                findings.insert(finding("EC103", "critical", message, "build for it, or restrict the workload"));
+                findings.insert(found("EC103", message));
             }
         }
     }
     findings.into_iter().collect()
-}
-
-fn finding(rule: &str, severity: &str, message: String, remedy: &str) -> PlanFinding {
-    let remedy = PlanRemedy { text: remedy.to_owned() };
-    PlanFinding { rule: rule.to_owned(), severity: severity.to_owned(), message, remedy }
 }
 
 /// An image by its repository with its first tag, or its digest.
@@ -92,7 +88,8 @@ fn not_active(image: &PlannedImage) -> Option<PlanFinding> {
         Status::Other(_) => ("critical", "in a state that is not known here"),
     };
     let message = format!("{} is used by {user} and is {state}: it cannot be pulled", name(image));
-    Some(finding("EC102", severity, message, &format!("kubectl ecr-clean restore {}", name(image))))
+    let remedy = format!("kubectl ecr-clean restore {}", name(image));
+    Some(found("EC102", message).with_severity(severity).with_remedy(remedy))
 }
 
 /// Where tags of a registry point.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::clusters::{Cluster, ClusterSource, Clusters};
-use super::super::plan::{PlanFinding, PlanRemedy, RefusalReason, Refused};
+use super::super::findings::found;
+use super::super::plan::{PlanFinding, RefusalReason, Refused};
 use super::super::policy::{Assumption, Pattern, Policy};
 use super::super::snapshot::{Reading, RegistrySnapshot, ReplicationRule};
 use super::super::state::CleanState;
@@ -50,15 +51,9 @@ pub(super) fn weigh<'a>(
         if let Some(outside) = scope.and_then(|scope| outside(cluster, scope, spoken, policy, registry, state)) {
             // Whoever uses more than it says may use anything.
             scope = None;
-            evidence.findings.push(PlanFinding {
-                rule: "EC212".to_owned(),
-                severity: "high".to_owned(),
-                message: format!(
-                    "cluster {} uses {outside}, which its repositories leave out: they are ignored",
-                    cluster.name
-                ),
-                remedy: PlanRemedy { text: "correct the cluster's repositories".to_owned() },
-            });
+            let name = &cluster.name;
+            let message = format!("cluster {name} uses {outside}, which its repositories leave out: they are ignored");
+            evidence.findings.push(found("EC212", message));
         }
         let inventory = match answer.map(|answer| &answer.inventory) {
             Some(Ok(inventory)) => inventory,
@@ -100,12 +95,8 @@ pub(super) fn weigh<'a>(
         }
     }
     if !clusters.from_file {
-        evidence.findings.push(PlanFinding {
-            rule: "EC211".to_owned(),
-            severity: "medium".to_owned(),
-            message: "clusters are not declared in a file: one that is forgotten is not missed".to_owned(),
-            remedy: PlanRemedy { text: "name every cluster with its uid in --clusters FILE".to_owned() },
-        });
+        let message = "clusters are not declared in a file: one that is forgotten is not missed".to_owned();
+        evidence.findings.push(found("EC211", message));
     }
     evidence.settings(policy, registry);
     evidence

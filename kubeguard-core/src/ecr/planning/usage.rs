@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 
 use super::super::clusters::Cluster;
-use super::super::plan::{Foreign, PlanFinding, PlanRemedy, RefusalReason, Refused, Vote, VoteKind};
+use super::super::findings::found;
+use super::super::plan::{Foreign, PlanFinding, RefusalReason, Refused, Vote, VoteKind};
 use super::super::policy::{Keep, Policy, Rule};
 use super::graph::Graph;
 use super::keep_list::KeptImage;
@@ -219,12 +220,8 @@ impl Cast<'_, '_, '_> {
     fn missing(&mut self, reference: &Reference, by: &str) {
         let decides = matches!(reference.r#use, Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Declared);
         let severity = if decides { "critical" } else { "info" };
-        self.usage.findings.insert(PlanFinding {
-            rule: "EC101".to_owned(),
-            severity: severity.to_owned(),
-            message: format!("{} is named by {by} and is not in the registry", reference.image),
-            remedy: PlanRemedy { text: "push it, or correct the reference".to_owned() },
-        });
+        let message = format!("{} is named by {by} and is not in the registry", reference.image);
+        self.usage.findings.insert(found("EC101", message).with_severity(severity));
     }
 
     /// A digest without a repository: one of the spec's repository, its configuration, or nobody knows what.
@@ -311,12 +308,8 @@ impl Cast<'_, '_, '_> {
     }
 
     fn note(&mut self, suspicious: &Suspicious, by: &str) {
-        self.usage.findings.insert(PlanFinding {
-            rule: "EC109".to_owned(),
-            severity: "medium".to_owned(),
-            message: format!("{by} says {:?} at {}", suspicious.text, suspicious.path),
-            remedy: PlanRemedy { text: "list the images that it becomes in pins.keepLists".to_owned() },
-        });
+        let message = format!("{by} says {:?} at {}", suspicious.text, suspicious.path);
+        self.usage.findings.insert(found("EC109", message));
     }
 
     fn kept(&mut self, kept: &KeptImage) {
