@@ -3,39 +3,44 @@
 //! Per repository, in this order: refusals, votes, closure, candidates, quarantine and closure again, action, caps. One
 //! vote keeps an entry; nothing is planned where anybody who must speak has not spoken.
 
+mod bare;
 mod closure;
 mod decide;
 pub(super) mod deployed;
+mod doubts;
 mod evidence;
 mod graph;
+mod idle;
 mod keep_list;
-mod names;
+pub(super) mod names;
+pub(super) mod noticed;
+pub(super) mod recorded;
 mod refusals;
 mod usage;
 mod votes;
 mod written;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use self::decide::decide;
-use self::graph::Graph;
 use self::names::Names;
 use self::refusals::Refusals;
 use self::usage::Judged;
 use self::votes::{History, Moment};
 use self::written::{
-    images, planned_cluster, planned_inventory, planned_replication, planned_repository, resolved, summary,
+    fold, images, planned_cluster, planned_inventory, planned_replication, planned_repository, resolved, summary,
 };
 use super::clusters::Clusters;
 use super::findings::found;
 use super::plan::{Plan, RefusalReason, Refused};
 use super::policy::{Action, Policy, Rule, Window};
 use super::snapshot::{Reading, RegistrySnapshot, RepositorySnapshot};
-use super::state::CleanState;
+use super::state::{CleanState, RepositoryHistory};
 use crate::canonical;
 use crate::images::Inventory;
+pub use bare::configs_to_read;
 pub use keep_list::KeptImage;
 
 /// What one declared cluster answered.
@@ -73,6 +78,32 @@ pub struct Inputs<'a> {
 /// Makes the plan. It is written even when everything is refused.
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
+    made(inputs, Form { whole: true, explained: None })
+}
+
+/// Makes the plan with every vote of the entries that an image names, of which [`plan`] lists ten of a kind.
+///
+/// `image` is as in `app:v2` or `app@sha256:…` of the registry, or a whole reference.
+#[must_use]
+pub fn plan_explaining(inputs: &Inputs<'_>, image: &str) -> Plan {
+    made(inputs, Form { whole: true, explained: Some(image) })
+}
+
+/// Makes the plan of a part of the registry's repositories: what is not in it may be there all the same.
+pub(super) fn plan_part(inputs: &Inputs<'_>) -> Plan {
+    made(inputs, Form { whole: false, explained: None })
+}
+
+/// How a plan is made.
+#[derive(Debug, Clone, Copy)]
+struct Form<'a> {
+    /// The snapshot holds every repository that a rule is for.
+    whole: bool,
+    /// An image of whose entries every vote is listed.
+    explained: Option<&'a str>,
+}
+
+fn made(inputs: &Inputs<'_>, form: Form<'_>) -> Plan {
     let Inputs { policy, clusters, answers, registry, state, now, .. } = *inputs;
     let mut evidence = evidence::weigh(policy, clusters, answers, registry, state, now);
     let included = included(policy, registry);
@@ -80,26 +111,23 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         included.iter().map(|(repository, rule)| (*repository, safer(rule, repository))).collect();
     let effective: Vec<Rule> =
         included.iter().zip(&rules).map(|((_, rule), (_, safer))| safer.as_ref().unwrap_or(rule).clone()).collect();
-    let mut judged: Vec<Judged<'_>> = included
-        .iter()
-        .zip(&effective)
-        .map(|((repository, _), rule)| Judged {
-            name: &repository.repository.name,
-            rule,
-            graph: Graph::new(repository, rule),
-            configs: &repository.configs,
-            votes: vec![Vec::new(); repository.entries.len()],
-            direct: BTreeSet::new(),
-        })
-        .collect();
+    let mut judged: Vec<Judged<'_>> =
+        included.iter().zip(&effective).map(|((repository, _), rule)| Judged::new(repository, rule)).collect();
 
     let pull_through = match &registry.pull_through {
         Reading::Read(rules) => rules.as_slice(),
         Reading::Failed(_) => &[],
     };
     let mut names = Names::new(&registry.registry, policy, pull_through, evidence.replication);
-    let mut usage = usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, policy);
+    let all: HashSet<&str> =
+        registry.repositories.iter().map(|repository| repository.repository.name.as_str()).collect();
+    let mut usage =
+        usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, policy, form.whole.then_some(&all));
     deployed::cast(state, &mut judged);
+    let explained = form.explained.map(|image| names.meaning(&names.own(image)).clone()).unwrap_or_default();
+    let recorded = recorded::uses(inputs);
+    let histories: HashMap<&str, &RepositoryHistory> =
+        state.into_iter().flat_map(|state| &state.repositories).map(|known| (known.name.as_str(), known)).collect();
     let watermark = usage::oldest(&evidence.spoken)
         .and_then(|(start, cluster)| Some((start.checked_sub(policy.inventory_margin.0).ok()?, cluster)));
     let moment =
@@ -115,8 +143,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
 
     let mut planned = Vec::new();
     for (repository, judged) in included.iter().map(|(repository, _)| *repository).zip(&mut judged) {
-        let history = state.into_iter().flat_map(|state| &state.repositories);
-        let history = History::new(history.into_iter().find(|history| history.name == judged.name));
+        let history = History::new(histories.get(judged.name).copied(), recorded.get(judged.name));
+        let named = explained.selectors.iter().filter(|selector| selector.repository == judged.name);
+        let named: BTreeSet<usize> = named.flat_map(|selector| judged.selected(selector)).collect();
+        doubts::cast(judged, &named);
         if votes::cast(judged, repository, &history, &moment) {
             let name = judged.name;
             let message = format!("{name} was pulled from in the last 30 days by nobody whom an inventory names");
@@ -124,14 +154,19 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         }
         closure::close(judged);
         planned.push(decide(judged, repository, &history, &moment, &mut refusals));
-        judged.votes.iter_mut().for_each(Vec::shrink_to_fit);
+        fold(judged, &named);
+        usage.findings.extend(noticed::sparse(judged, repository));
     }
     refusals.of_the_run(&mut planned, policy);
     let (spoken, asked) = (evidence.spoken.len(), clusters.clusters.len());
     let images = images(&included, &mut judged, planned, &refusals, (spoken, asked));
 
-    let mut findings: BTreeSet<_> = usage.findings;
-    findings.extend(evidence.findings.drain(..));
+    let mut findings = std::mem::take(&mut usage.findings);
+    findings.extend(evidence.findings.drain(..).chain(std::mem::take(&mut refusals.findings)));
+    findings.extend(images.iter().filter_map(noticed::not_active).chain(noticed::foreign(&usage.foreign)));
+    if form.whole {
+        findings.extend(idle::patterns(policy, &included));
+    }
     let refused: Vec<Refused> = refusals.rows.into_iter().collect();
     let refused_names: BTreeSet<&str> = refused.iter().map(|refused| refused.repository.as_str()).collect();
     let summary = summary(&images, refused_names.len());

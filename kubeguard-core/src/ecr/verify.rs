@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::findings::found;
-use super::plan::{Class, Plan, PlanFinding, PlannedImage, VoteKind};
-use super::snapshot::{Child, RegistrySnapshot, RepositorySnapshot, Status};
+use super::plan::{Class, Plan, PlanFinding};
+use super::planning::noticed::name;
+use super::snapshot::{Child, RegistrySnapshot, RepositorySnapshot};
 use crate::images::{Digest, HostMap, ImageRef, Inventory, Use};
 
 /// Returns what is in use and missing, archived or incomplete, sorted by rule and message: `EC101`, `EC102`, `EC104`,
@@ -13,21 +14,17 @@ use crate::images::{Digest, HostMap, ImageRef, Inventory, Use};
 /// `plan` is a fresh judgement of the registry; it knows whom every reference means.
 #[must_use]
 pub fn missing(plan: &Plan) -> Vec<PlanFinding> {
+    let of_rules = |rules: &[&str]| {
+        let carried = plan.findings.iter().filter(|finding| rules.contains(&finding.rule.as_str()));
+        carried.cloned().collect::<BTreeSet<_>>()
+    };
     let there: HashSet<(&str, Digest)> =
         plan.images.iter().map(|image| (image.repository.as_str(), image.digest)).collect();
-    let mut findings: BTreeSet<PlanFinding> =
-        plan.findings.iter().filter(|finding| finding.rule == "EC101").cloned().collect();
-    for image in &plan.images {
-        findings.extend(not_active(image));
-        let is_there = |digest: &&Digest| there.contains(&(image.repository.as_str(), **digest));
-        findings.extend(image.children.iter().find(|child| !is_there(child)).map(|child| {
-            let severity = if user(image).is_some() { "critical" } else { "medium" };
-            let message = format!("{} lists {child}, which is not in the registry", name(image));
-            found("EC104", message).with_severity(severity)
-        }));
-        if image.class == Class::Attached && !image.subjects.iter().any(|subject| is_there(&subject)) {
-            let message = format!("what {} is attached to is gone", name(image));
-            findings.insert(found("EC106", message));
+    let mut findings = of_rules(&["EC101", "EC102", "EC104"]);
+    for image in plan.images.iter().filter(|image| image.class == Class::Attached) {
+        let is_there = |digest: &Digest| there.contains(&(image.repository.as_str(), *digest));
+        if !image.subjects.iter().any(is_there) {
+            findings.insert(found("EC106", format!("what {} is attached to is gone", name(image))));
         }
     }
     findings.into_iter().collect()
@@ -65,33 +62,6 @@ pub fn verify(
     findings.into_iter().collect()
 }
 
-/// An image by its repository with its first tag, or its digest.
-fn name(image: &PlannedImage) -> String {
-    match image.tags.first() {
-        Some(tag) => format!("{}:{tag}", image.repository),
-        None => format!("{}@{}", image.repository, image.digest),
-    }
-}
-
-/// Who uses an image now.
-fn user(image: &PlannedImage) -> Option<&str> {
-    let in_use = image.kept.iter().find(|vote| matches!(vote.vote, VoteKind::InUse | VoteKind::Standby));
-    in_use.map(|vote| vote.by.as_str())
-}
-
-fn not_active(image: &PlannedImage) -> Option<PlanFinding> {
-    let user = user(image)?;
-    let (severity, state) = match &image.status {
-        Status::Active => return None,
-        Status::Activating => ("high", "being restored"),
-        Status::Archived => ("critical", "archived"),
-        Status::Other(_) => ("critical", "in a state that is not known here"),
-    };
-    let message = format!("{} is used by {user} and is {state}: it cannot be pulled", name(image));
-    let remedy = format!("kubectl ecr-clean restore {}", name(image));
-    Some(found("EC102", message).with_severity(severity).with_remedy(remedy))
-}
-
 /// Where tags of a registry point.
 struct Places<'a> {
     registry: &'a RegistrySnapshot,
@@ -122,7 +92,7 @@ impl<'a> Places<'a> {
 }
 
 /// Whether a child runs on a platform, as in `linux/arm/v7`. One that names no platform may run anywhere.
-fn fits(child: &Child, platform: &str) -> bool {
+pub(super) fn fits(child: &Child, platform: &str) -> bool {
     let Some(own) = &child.platform else { return true };
     let (mut own, mut wanted) = (own.split('/'), platform.split('/'));
     let same = own.next() == wanted.next() && own.next() == wanted.next();

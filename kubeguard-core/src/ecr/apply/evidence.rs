@@ -66,7 +66,7 @@ where
     }
 
     fn judge(&self, usage: &Vec<Answer>, registry: &RegistrySnapshot, now: Timestamp) -> Plan {
-        planning::plan(&Inputs {
+        planning::plan_part(&Inputs {
             policy: &self.policy,
             clusters: self.clusters,
             answers: usage,

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use super::super::plan::{Decision, RefusalReason, VoteKind};
 use super::super::policy::{Action, Cap, Rule};
 use super::super::snapshot::{RepositorySnapshot, Status};
-use super::super::state::EntryHistory;
 use super::closure;
 use super::graph::Graph;
 use super::refusals::Refusals;
 use super::usage::Judged;
 use super::votes::{self, History, Moment};
+use crate::images::Digest;
 
 /// What becomes of the entries of one repository.
 pub(super) struct Verdicts {
@@ -22,6 +22,8 @@ pub(super) struct Verdicts {
     pub(super) candidates: Vec<bool>,
     pub(super) because: Vec<Vec<String>>,
     pub(super) births: Vec<Option<Timestamp>>,
+    /// Since which plan an entry has had no vote but that of the quarantine.
+    pub(super) since: Vec<Option<Timestamp>>,
 }
 
 impl Verdicts {
@@ -47,14 +49,25 @@ pub(super) fn decide(
     refusals: &mut Refusals,
 ) -> Verdicts {
     let candidates: Vec<bool> = judged.votes.iter().map(Vec::is_empty).collect();
+    let since = candidates.iter().zip(repository.entries.iter()).map(|(candidate, entry)| {
+        let row = || history.candidate(entry.digest, moment.now).map_or(moment.now, |(since, _)| since);
+        candidate.then(row)
+    });
+    let since = since.collect();
     let mut because = vec![Vec::new(); candidates.len()];
     for at in (0..candidates.len()).filter(|at| candidates[*at]) {
-        match quarantine(judged.rule, history.of(repository.entries[at].digest), moment) {
+        match quarantine(judged.rule, repository.entries[at].digest, history, moment) {
             Ok(said) => because[at].extend(said),
             Err(said) => judged.vote(at, VoteKind::RecentUse, said, None),
         }
     }
     closure::close(judged);
+    if judged.rule.action == Action::ArchiveThenDelete {
+        let is_active = |at: usize| repository.entries[at].status == Status::Active;
+        let archives = |judged: &Judged<'_>, at: usize| judged.votes[at].is_empty() && is_active(at);
+        let goes = |judged: &Judged<'_>, at: usize| judged.votes[at].is_empty() && !is_active(at);
+        closure::keep_restorable(judged, archives, goes);
+    }
     let refused = refusals.reasons.contains_key(judged.name);
     let decisions = repository.entries.iter().enumerate().map(|(at, entry)| {
         if refused || !judged.votes[at].is_empty() {
@@ -63,15 +76,8 @@ pub(super) fn decide(
         match (judged.rule.action, &entry.status) {
             (Action::Report, _) => Decision::Keep,
             (Action::Archive, _) | (Action::ArchiveThenDelete, Status::Active) => Decision::Archive,
-            (Action::ArchiveThenDelete, _) => {
-                let since = entry.last_archived_at.map(|archived| moment.now.duration_since(archived));
-                if since.is_some_and(|since| since >= judged.rule.archive_for.0) {
-                    Decision::Delete
-                } else {
-                    Decision::Keep
-                }
-            }
-            (Action::Delete, _) => Decision::Delete,
+            // What is not archived for long enough has a vote.
+            (Action::ArchiveThenDelete | Action::Delete, _) => Decision::Delete,
         }
     });
     let decisions: Vec<Decision> = decisions.collect();
@@ -79,7 +85,7 @@ pub(super) fn decide(
         candidates.iter().zip(&decisions).map(|(candidate, decision)| *candidate && *decision == Decision::Keep);
     let births = (0..decisions.len()).map(|at| votes::born(repository, at, history)).collect();
     let (repository_name, candidates) = (judged.name.to_owned(), candidates.collect());
-    let mut verdicts = Verdicts { repository: repository_name, candidates, decisions, because, births };
+    let mut verdicts = Verdicts { repository: repository_name, candidates, decisions, because, births, since };
     let (planned, all) = (verdicts.planned(), repository.entries.len());
     let caps = &moment.policy.caps;
     let exceeded = match (caps.share, caps.per_repository) {
@@ -99,24 +105,21 @@ pub(super) fn decide(
 }
 
 /// Says since when an entry has been a candidate, or, as an error, that it has not been one for long enough.
-fn quarantine(rule: &Rule, history: Option<&EntryHistory>, moment: &Moment<'_>) -> Result<Option<String>, String> {
+fn quarantine(
+    rule: &Rule,
+    digest: Digest,
+    history: &History<'_>,
+    moment: &Moment<'_>,
+) -> Result<Option<String>, String> {
     let Some(quarantine) = rule.quarantine else { return Ok(None) };
-    let row = history.and_then(|history| {
-        let since = history.candidate_since?;
-        let used = history.last_used.is_some_and(|used| used > since);
-        (!used).then(|| (since, history.candidate_plans.iter().filter(|at| **at != moment.now).count() + 1))
-    });
-    let (since, plans) = row.unwrap_or((moment.now, 1));
+    let (since, plans) = history.candidate(digest, moment.now).unwrap_or((moment.now, 1));
     let from = since.checked_add(quarantine.apart.0).unwrap_or(Timestamp::MAX);
     let enough = u64::try_from(plans).is_ok_and(|plans| plans >= quarantine.plans);
     if enough && moment.now >= from {
         return Ok(Some(format!("candidate since {} in {plans} plans", since.strftime("%Y-%m-%d"))));
     }
-    Err(format!(
-        "quarantine: candidate since {since}, may go from {from} in plan {} of {}",
-        quarantine.plans.max(1),
-        quarantine.plans
-    ))
+    let needed = quarantine.plans;
+    Err(format!("quarantine: candidate since {since}, may go from {from}; this is plan {plans} of {needed}"))
 }
 
 /// Returns for every planned entry how many steps must be done before it, counted from 1: parents before children,

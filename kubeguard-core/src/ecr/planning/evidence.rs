@@ -12,7 +12,7 @@ use super::super::snapshot::{Reading, RegistrySnapshot, ReplicationRule};
 use super::super::state::CleanState;
 use super::Answer;
 use super::usage::Spoken;
-use crate::images::inventory::Scan;
+use crate::images::inventory::{KindRead, Need, ReadStatus, Scan};
 use crate::images::{ImageRef, Inventory};
 
 /// What is missing, and for which repositories.
@@ -71,7 +71,18 @@ pub(super) fn weigh<'a>(
             }
         };
         if !matches!(source, ClusterSource::Manifests(_)) {
-            evidence.identity(cluster, inventory, &mut uids);
+            let known = state.into_iter().flat_map(|state| &state.clusters);
+            let known = known.filter(|known| !known.retired && known.name == cluster.name);
+            let known = known.max_by_key(|known| known.last_inventory).map(|known| known.uid.as_str());
+            evidence.identity(cluster, inventory, known, &mut uids);
+            if clusters.from_file && cluster.uid.is_none() {
+                let (name, uid) = (&cluster.name, inventory.uid.as_deref().unwrap_or("none"));
+                let message = format!("cluster {name} is declared without uid; its inventory says {uid}");
+                let remedy = format!("add  uid: {uid}  to cluster {name} in the clusters file");
+                let remedy = if inventory.uid.is_some() { remedy } else { "pin the uid".to_owned() };
+                evidence.findings.push(found("EC211", message).with_remedy(remedy));
+            }
+            evidence.unread(cluster, inventory);
             for refused in freshness(policy, cluster, inventory, now) {
                 evidence.refused.push((scope, refused));
             }
@@ -103,7 +114,26 @@ pub(super) fn weigh<'a>(
 }
 
 impl<'a> Evidence<'a> {
-    fn identity(&mut self, cluster: &'a Cluster, inventory: &'a Inventory, uids: &mut BTreeMap<&'a str, &'a str>) {
+    /// Tells what does not decide and could not be read.
+    fn unread(&mut self, cluster: &Cluster, inventory: &Inventory) {
+        let unread = |kind: &&KindRead| {
+            kind.need == Need::Optional && matches!(kind.status, ReadStatus::Denied | ReadStatus::Failed)
+        };
+        for kind in inventory.kinds.iter().filter(unread) {
+            let why = kind.message.as_deref().map_or(String::new(), |why| format!(": {why}"));
+            let message = format!("{} of cluster {} could not be read{why}", kind.resource, cluster.name);
+            self.findings.push(found("EC210", message));
+        }
+    }
+
+    /// Holds an inventory's uid against the declared one, else against the one that earlier runs saw by that name.
+    fn identity(
+        &mut self,
+        cluster: &'a Cluster,
+        inventory: &'a Inventory,
+        known: Option<&str>,
+        uids: &mut BTreeMap<&'a str, &'a str>,
+    ) {
         let mut refuse = |reason, message| self.refused.push((None, refusal(reason, message, Some(&cluster.name))));
         let uid = inventory.uid.as_deref();
         match (&cluster.uid, uid) {
@@ -114,7 +144,13 @@ impl<'a> Evidence<'a> {
                     format!("cluster {} is declared with uid {declared}, its inventory says {found}", cluster.name);
                 refuse(RefusalReason::ClusterMismatch, message);
             }
-            (None, _) => {}
+            (None, found) => {
+                if let Some(known) = known.filter(|known| Some(*known) != found) {
+                    let (name, found) = (&cluster.name, found.unwrap_or("none"));
+                    let message = format!("cluster {name} had uid {known} before, its inventory says {found}");
+                    refuse(RefusalReason::ClusterMismatch, message);
+                }
+            }
         }
         if let Some(uid) = uid
             && let Some(other) = uids.insert(uid, &cluster.name)

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::clusters::{Cluster, Clusters};
-use super::super::plan::{RefusalReason, Refused};
+use super::super::findings::found;
+use super::super::plan::{PlanFinding, RefusalReason, Refused};
 use super::super::policy::{Cap, Policy, Rule};
 use super::super::snapshot::{ProblemKind, Reading, RegistrySnapshot, RepositorySnapshot};
 use super::decide::Verdicts;
@@ -15,6 +16,7 @@ use crate::images::RegistryId;
 #[derive(Default)]
 pub(super) struct Refusals {
     pub(super) rows: BTreeSet<Refused>,
+    pub(super) findings: BTreeSet<PlanFinding>,
     /// The first reason of each refused repository.
     pub(super) reasons: BTreeMap<String, RefusalReason>,
 }
@@ -92,6 +94,8 @@ impl Refusals {
                     usage.used.get(name).map_or(0, BTreeSet::len)
                 );
                 self.because(name, RefusalReason::ReplicaUsersUnknown, message);
+                let message = format!("deletions reach {}, and no declared cluster pulls there", rule.destination);
+                self.findings.insert(found("EC208", message));
             }
         }
     }

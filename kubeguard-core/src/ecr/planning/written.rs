@@ -19,7 +19,7 @@ use super::votes::Moment;
 use crate::images::Inventory;
 
 /// Votes of one kind that a plan lists per entry.
-const MOST_VOTES: usize = 10;
+pub(super) const MOST_VOTES: usize = 10;
 
 /// Puts the entries of all repositories together.
 pub(super) fn images(
@@ -37,7 +37,7 @@ pub(super) fn images(
         order.sort_unstable_by_key(|at| repository.entries[*at].digest);
         for at in order {
             let entry = &repository.entries[at];
-            let mut kept = folded(std::mem::take(&mut judged.votes[at]));
+            let mut kept = std::mem::take(&mut judged.votes[at]);
             if let Some(by) = refused.as_ref().filter(|_| kept.is_empty()) {
                 kept.push(Vote { vote: VoteKind::Unknown, by: by.clone(), path: None, more: None });
             }
@@ -70,6 +70,8 @@ pub(super) fn images(
                 pushed_at: entry.pushed_at,
                 born,
                 last_pulled_at: entry.last_pulled_at,
+                archived_at: entry.last_archived_at.filter(|_| entry.status == Status::Archived),
+                candidate_since: verdicts.since[at],
                 bytes: entry.bytes,
                 children: children.into_iter().collect(),
                 subjects: judged.graph.subjects[at].clone(),
@@ -86,19 +88,32 @@ fn sorted(tags: &[String]) -> Vec<String> {
     tags
 }
 
-/// Sorts votes, drops doubles, and says how many more of a kind there are.
-fn folded(mut votes: Vec<Vote>) -> Vec<Vote> {
+/// Sorts the votes of all entries, drops doubles, and says how many more of a kind there are; `all` names entries that
+/// list every vote.
+pub(super) fn fold(judged: &mut Judged<'_>, all: &BTreeSet<usize>) {
+    for at in 0..judged.votes.len() {
+        let most = if all.contains(&at) { usize::MAX } else { MOST_VOTES };
+        let folded = folded(std::mem::take(&mut judged.votes[at]), most, judged.doubts.unlisted(at));
+        judged.votes[at] = folded;
+    }
+}
+
+/// `doubts` counts votes of the last kind, `unknown`, that are not among the votes.
+fn folded(mut votes: Vec<Vote>, most: usize, doubts: u64) -> Vec<Vote> {
     votes.sort_unstable();
     votes.dedup();
     let mut folded: Vec<Vote> = Vec::new();
     let mut of_kind = 0;
     for vote in votes {
         of_kind = if folded.last().is_some_and(|last| last.vote == vote.vote) { of_kind + 1 } else { 1 };
-        if of_kind <= MOST_VOTES {
+        if of_kind <= most {
             folded.push(vote);
         } else if let Some(last) = folded.last_mut() {
             last.more = Some(last.more.unwrap_or(0) + 1);
         }
+    }
+    if let Some(last) = folded.last_mut().filter(|last| doubts > 0 && last.vote == VoteKind::Unknown) {
+        last.more = Some(last.more.unwrap_or(0) + doubts);
     }
     folded.shrink_to_fit();
     folded
@@ -207,6 +222,10 @@ pub(super) fn planned_repository(
         !rule.deletes
             && (rule.prefixes.is_empty() || rule.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())))
     };
+    let immutable = repository
+        .repository
+        .immutable_tags
+        .then_some("tags are immutable, but a tag that was deleted can be pushed again with other content");
     let copies = evidence.replication.iter().filter(covers);
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     PlannedRepository {
@@ -215,6 +234,9 @@ pub(super) fn planned_repository(
         rule: rule.name.clone(),
         entries: count(repository.entries.len()),
         archived: count(archived),
-        notes: copies.map(|rule| format!("copies remain in {}", rule.destination)).collect(),
+        notes: copies
+            .map(|rule| format!("copies remain in {}", rule.destination))
+            .chain(immutable.map(ToOwned::to_owned))
+            .collect(),
     }
 }

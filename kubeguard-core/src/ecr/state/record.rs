@@ -7,9 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     CleanState, Deployed, DeployedImage, EntryHistory, KnownCluster, RecordedPlan, RepositoryHistory, TagHistory,
 };
-use crate::ecr::plan::{Decision, Plan, PlannedImage, VoteKind};
+use crate::ecr::plan::{Decision, Plan, PlannedImage, RefusalReason, VoteKind};
 use crate::ecr::planning::Inputs;
 use crate::ecr::planning::deployed::{Running, running};
+use crate::ecr::planning::recorded::{self, Recorded};
 use crate::error::{Error, Result};
 use crate::images::RegistryId;
 
@@ -78,7 +79,10 @@ impl CleanState {
             state.plans.push(RecordedPlan { sha256: plan.sha256.clone(), at: now });
         }
         state.clusters(plan);
-        let refused: BTreeSet<&str> = plan.refused.iter().map(|refused| refused.repository.as_str()).collect();
+        // A cap says nothing against what was found.
+        let evidence = plan.refused.iter().filter(|refused| refused.reason != RefusalReason::CapExceeded);
+        let refused: BTreeSet<&str> = evidence.map(|refused| refused.repository.as_str()).collect();
+        let recorded = recorded::uses(&Inputs { state: Some(self), ..*inputs });
         let mut repositories: BTreeMap<String, BTreeMap<_, EntryHistory>> = std::mem::take(&mut state.repositories)
             .into_iter()
             .map(|repository| {
@@ -89,7 +93,8 @@ impl CleanState {
         for image in &plan.images {
             let entries = repositories.entry(image.repository.clone()).or_default();
             let known = entries.get(&image.digest);
-            let entry = seen(known, image, refused.contains(image.repository.as_str()), now);
+            let used = recorded.get(&image.repository).and_then(|entries| entries.get(&image.digest));
+            let entry = seen(known, image, used, refused.contains(image.repository.as_str()), now);
             entries.insert(image.digest, entry);
         }
         for repository in &inputs.registry.repositories {
@@ -113,6 +118,7 @@ impl CleanState {
         let asked = inputs.policy.rules.iter().map(|rule| rule.keep_deployed).max().unwrap_or(0);
         let most = usize::try_from(asked.max(MOST_DEPLOYED)).unwrap_or(usize::MAX);
         state.deployed(running(inputs), most, now);
+        state.uses.retain(|used| now.duration_since(used.last) < FORGOTTEN_AFTER);
         state
     }
 
@@ -167,7 +173,13 @@ impl CleanState {
 }
 
 /// Returns what is known of an entry after a plan has seen it.
-fn seen(known: Option<&EntryHistory>, image: &PlannedImage, refused: bool, now: Timestamp) -> EntryHistory {
+fn seen(
+    known: Option<&EntryHistory>,
+    image: &PlannedImage,
+    recorded: Option<&Recorded>,
+    refused: bool,
+    now: Timestamp,
+) -> EntryHistory {
     let first = known.is_none();
     let mut entry = known.cloned().unwrap_or_else(|| EntryHistory {
         digest: image.digest,
@@ -189,6 +201,10 @@ fn seen(known: Option<&EntryHistory>, image: &PlannedImage, refused: bool, now: 
         }
     }
     entry.tags.sort_by(|a, b| a.tag.cmp(&b.tag));
+    if let Some(used) = recorded.filter(|used| entry.last_used.is_none_or(|known| known < used.last)) {
+        entry.last_used = Some(used.last);
+        entry.last_used_by = Some(used.by.clone());
+    }
     let used = image.kept.iter().find(|vote| matches!(vote.vote, VoteKind::InUse | VoteKind::Standby));
     if let Some(vote) = used {
         entry.last_used = Some(now);
@@ -198,6 +214,11 @@ fn seen(known: Option<&EntryHistory>, image: &PlannedImage, refused: bool, now: 
         return entry;
     }
     if image.candidate || image.decision != Decision::Keep {
+        // Whoever used it since has begun the row anew.
+        if entry.candidate_since.is_some_and(|since| entry.last_used.is_some_and(|used| used > since)) {
+            entry.candidate_since = None;
+            entry.candidate_plans.clear();
+        }
         entry.candidate_since.get_or_insert(now);
         if entry.candidate_plans.last() != Some(&now) {
             entry.candidate_plans.push(now);
