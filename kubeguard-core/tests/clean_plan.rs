@@ -439,6 +439,7 @@ impl Row {
                 })
                 .collect(),
             deployed: Vec::new(),
+            deleted: Vec::new(),
         }
     }
 

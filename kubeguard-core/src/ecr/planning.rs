@@ -29,19 +29,17 @@ use self::names::Names;
 use self::refusals::Refusals;
 use self::usage::Judged;
 use self::votes::{History, Moment};
-use self::written::{
-    fold, images, planned_cluster, planned_inventory, planned_replication, planned_repository, resolved, summary,
-};
+use self::written::{fold, images, planned_inventory, planned_replication, planned_repository, resolved, summary};
 use super::clusters::Clusters;
 use super::findings::found;
 use super::plan::{Plan, RefusalReason, Refused};
 use super::policy::{Action, Policy, Rule, Window};
 use super::snapshot::{Reading, RegistrySnapshot, RepositorySnapshot};
 use super::state::{CleanState, RepositoryHistory};
-use crate::canonical;
 use crate::images::Inventory;
 pub use bare::configs_to_read;
 pub use keep_list::KeptImage;
+pub(super) use written::planned_cluster;
 
 /// What one declared cluster answered.
 #[derive(Debug, Clone)]
@@ -89,8 +87,10 @@ pub fn plan_explaining(inputs: &Inputs<'_>, image: &str) -> Plan {
     made(inputs, Form { whole: true, explained: Some(image) })
 }
 
-/// Makes the plan of a part of the registry's repositories: what is not in it may be there all the same.
-pub(super) fn plan_part(inputs: &Inputs<'_>) -> Plan {
+/// Makes the plan of a part of the repositories that rules are for: what is not in the snapshot may be there all the
+/// same, and a pattern may match what is not in it.
+#[must_use]
+pub fn plan_part(inputs: &Inputs<'_>) -> Plan {
     made(inputs, Form { whole: false, explained: None })
 }
 
@@ -180,7 +180,7 @@ fn made(inputs: &Inputs<'_>, form: Form<'_>) -> Plan {
         caller: registry.caller.clone(),
         offline: inputs.offline,
         policy: policy.clone(),
-        policy_sha256: canonical::sha256(policy, &[]).unwrap_or_default(),
+        policy_sha256: policy.hash(),
         clusters: clusters.clusters.iter().map(planned_cluster).collect(),
         resolved: resolved(policy, &moment),
         inventories: evidence

@@ -1,18 +1,20 @@
 //! What a plan teaches for the next: sightings, uses, candidates. Recording the same plan twice adds nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    CleanState, Deployed, DeployedImage, EntryHistory, KnownCluster, RecordedPlan, RepositoryHistory, TagHistory,
+    CleanState, Deletion, Deployed, DeployedImage, EntryHistory, KnownCluster, RecordedPlan, RepositoryHistory,
+    TagHistory,
 };
+use crate::ecr::apply::{Applied, Item, ItemState, SkipReason};
 use crate::ecr::plan::{Decision, Plan, PlannedImage, RefusalReason, VoteKind};
 use crate::ecr::planning::Inputs;
 use crate::ecr::planning::deployed::{Running, running};
 use crate::ecr::planning::recorded::{self, Recorded};
 use crate::error::{Error, Result};
-use crate::images::RegistryId;
+use crate::images::{Digest, RegistryId};
 
 /// An entry that is gone from the registry, or a workload that is gone from its cluster, is forgotten after this time.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24 * 90);
@@ -40,6 +42,7 @@ impl CleanState {
             repositories: Vec::new(),
             uses: Vec::new(),
             deployed: Vec::new(),
+            deleted: Vec::new(),
         }
     }
 
@@ -119,6 +122,57 @@ impl CleanState {
         let most = usize::try_from(asked.max(MOST_DEPLOYED)).unwrap_or(usize::MAX);
         state.deployed(running(inputs), most, now);
         state.uses.retain(|used| now.duration_since(used.last) < FORGOTTEN_AFTER);
+        state.deleted.retain(|deletion| now.duration_since(deletion.at) < FORGOTTEN_AFTER);
+        state
+    }
+
+    /// Returns the state after a plan was carried out, or as much of it as could be: what is deleted is remembered as
+    /// such, and what turned out to be in use begins its quarantine anew.
+    #[must_use]
+    pub fn after_apply(&self, applied: &Applied) -> Self {
+        let now = applied.ended_at;
+        let mut state = self.clone();
+        state.updated_at = state.updated_at.max(now);
+        let items: HashMap<(&str, Digest), &Item> =
+            applied.items.iter().map(|item| ((item.repository.as_str(), item.digest), item)).collect();
+        let known = self.repositories.iter().flat_map(|repository| {
+            repository.entries.iter().map(|entry| ((repository.name.as_str(), entry.digest), entry))
+        });
+        let known: HashMap<(&str, Digest), &EntryHistory> = known.collect();
+        let is_deleted = |item: &&Item| item.state == ItemState::Deleted;
+        let deleted: HashMap<(&str, Digest), &Item> =
+            items.iter().filter(|(_, item)| is_deleted(item)).map(|(place, item)| (*place, *item)).collect();
+        // What is deleted again was pushed again in between; an apply that goes on tells the same deletion again.
+        state.deleted.retain(|deletion| {
+            deletion.plan == applied.plan || !deleted.contains_key(&(deletion.repository.as_str(), deletion.digest))
+        });
+        let told: HashSet<(String, Digest)> =
+            state.deleted.iter().map(|deletion| (deletion.repository.clone(), deletion.digest)).collect();
+        for item in deleted.values().filter(|item| !told.contains(&(item.repository.clone(), item.digest))) {
+            let known = known.get(&(item.repository.as_str(), item.digest));
+            state.deleted.push(Deletion {
+                repository: item.repository.clone(),
+                digest: item.digest,
+                tags: item.tags.clone(),
+                at: now,
+                plan: applied.plan.clone(),
+                last_used: known.and_then(|known| known.last_used),
+                last_used_by: known.and_then(|known| known.last_used_by.clone()),
+            });
+        }
+        for repository in &mut state.repositories {
+            let name = repository.name.as_str();
+            repository.entries.retain(|entry| !deleted.contains_key(&(name, entry.digest)));
+            for entry in &mut repository.entries {
+                let item = items.get(&(name, entry.digest));
+                if let Some(item) = item.filter(|item| item.reason == Some(SkipReason::InUse)) {
+                    entry.last_used = Some(now);
+                    entry.last_used_by.clone_from(&item.by);
+                }
+            }
+        }
+        state.deleted.sort();
+        state.repositories.retain(|repository| !repository.entries.is_empty());
         state
     }
 

@@ -1,9 +1,8 @@
-//! Uses that are recorded beside the plans: by inventories, and by what carries a plan out.
+//! Uses that are recorded beside the plans: by inventories, and by whoever carries a plan out.
 
 use std::collections::BTreeMap;
 
 use super::{CleanState, KeyUse};
-use crate::ecr::apply::{Applied, ItemState};
 use crate::ecr::policy::{Keep, Policy};
 use crate::images::{HostMap, ImageRef, Inventory, RegistryId, Use};
 
@@ -42,27 +41,6 @@ impl CleanState {
         }
         self.uses = newest.into_values().collect();
         self.updated_at = self.updated_at.max(inventory.taken_at);
-    }
-
-    /// Records what carrying out a plan has seen and done: uses by the inventories that it read, and what is gone.
-    ///
-    /// What was deleted begins anew if it is pushed again: with no tags seen and no row of plans behind it.
-    pub fn record_applied(&mut self, applied: &Applied, inventories: &[&Inventory], policy: &Policy) {
-        for inventory in inventories {
-            self.record_uses(inventory, Some(policy));
-        }
-        let gone = applied.items.iter().filter(|item| matches!(item.state, ItemState::Deleted | ItemState::Gone));
-        let gone: std::collections::HashSet<_> = gone.map(|item| (item.repository.as_str(), item.digest)).collect();
-        for repository in &mut self.repositories {
-            for entry in &mut repository.entries {
-                if gone.contains(&(repository.name.as_str(), entry.digest)) {
-                    entry.tags.clear();
-                    entry.candidate_since = None;
-                    entry.candidate_plans.clear();
-                }
-            }
-        }
-        self.updated_at = self.updated_at.max(applied.ended_at);
     }
 }
 
