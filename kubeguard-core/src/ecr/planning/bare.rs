@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::plan::Class;
-use super::super::snapshot::Reading;
+use super::super::policy::Policy;
+use super::super::snapshot::{Reading, RegistrySnapshot};
 use super::graph::Graph;
 use super::names::Names;
-use super::{Inputs, included};
+use super::{Answer, included};
 use crate::images::{Digest, Inventory, Reference};
 
 /// The image that a container's status names, beside the digest that it runs.
@@ -43,8 +44,11 @@ impl<'a> StatusImages<'a> {
 /// What is known already ([`RepositorySnapshot::configs`](super::super::snapshot::RepositorySnapshot::configs)) is left
 /// out. A digest that nobody can tell afterwards keeps everything that was pushed before its container started.
 #[must_use]
-pub fn configs_to_read(inputs: &Inputs<'_>) -> BTreeMap<String, BTreeSet<Digest>> {
-    let Inputs { policy, registry, answers, .. } = *inputs;
+pub fn configs_to_read(
+    policy: &Policy,
+    registry: &RegistrySnapshot,
+    answers: &[Answer],
+) -> BTreeMap<String, BTreeSet<Digest>> {
     let mut names = Names::of(policy, registry);
     let places: HashMap<&str, _> = included(policy, registry)
         .into_iter()
@@ -95,10 +99,7 @@ pub fn configs_to_read(inputs: &Inputs<'_>) -> BTreeMap<String, BTreeSet<Digest>
 
 impl<'a> Names<'a> {
     /// Takes the names that lead to a registry by its own settings.
-    pub(in crate::ecr) fn of(
-        policy: &'a super::Policy,
-        registry: &'a super::super::snapshot::RegistrySnapshot,
-    ) -> Self {
+    pub(in crate::ecr) fn of(policy: &'a Policy, registry: &'a RegistrySnapshot) -> Self {
         fn rules<T>(reading: &Reading<Vec<T>>) -> &[T] {
             match reading {
                 Reading::Read(rules) => rules,

@@ -157,7 +157,7 @@ pub(super) fn resolved(policy: &Policy, moment: &Moment<'_>) -> Resolved {
     }
 }
 
-pub(super) fn planned_cluster(cluster: &Cluster) -> PlannedCluster {
+pub(in crate::ecr) fn planned_cluster(cluster: &Cluster) -> PlannedCluster {
     let path = |path: &std::path::PathBuf| path.display().to_string();
     let (mut context, mut inventory, mut manifests) = (None, None, Vec::new());
     match &cluster.source {
