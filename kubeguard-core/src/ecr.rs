@@ -9,6 +9,7 @@
 pub mod apply;
 pub mod aws;
 pub mod clusters;
+pub mod explain;
 pub mod findings;
 pub mod look;
 pub mod manifests;

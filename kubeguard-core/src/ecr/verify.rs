@@ -1,5 +1,7 @@
 //! Whether everything in use is in the registry, can be pulled, and runs on the nodes: findings, without changing anything.
 
+mod moved;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::findings::found;
@@ -30,8 +32,9 @@ pub fn missing(plan: &Plan) -> Vec<PlanFinding> {
     findings.into_iter().collect()
 }
 
-/// Returns all findings of a verification: those of [`missing`], and `EC103`, indexes in use that have no image for a
-/// platform that their pods may land on.
+/// Returns all findings of a verification, `EC101` to `EC109`: those of [`missing`], what the plan noticed about
+/// references that are foreign, templated or do not parse, `EC103`, indexes in use that have no image for a platform that
+/// their pods may land on, and `EC105`, tags that mean another image now than the one that runs.
 ///
 /// Single images are not judged by platform, nor are hashed inventories. A variant fits when it is equal or one side
 /// names none.
@@ -43,6 +46,9 @@ pub fn verify(
     hosts: &HostMap,
 ) -> Vec<PlanFinding> {
     let mut findings: BTreeSet<PlanFinding> = missing(plan).into_iter().collect();
+    let carried = |finding: &&PlanFinding| matches!(finding.rule.as_str(), "EC107" | "EC108" | "EC109");
+    findings.extend(plan.findings.iter().filter(carried).cloned());
+    findings.extend(moved::tags(plan, registry, inventories));
     let places = Places::of(registry);
     for inventory in inventories {
         let pods = inventory.references.iter().filter(|reference| {

@@ -7,7 +7,6 @@ use super::super::plan::{Foreign, PlanFinding, PlannedImage, VoteKind};
 use super::super::snapshot::{RepositorySnapshot, Status};
 use super::super::verify::fits;
 use super::usage::Judged;
-use crate::audit::report::Severity;
 
 /// An image by its repository with its first tag, or its digest.
 pub(in crate::ecr) fn name(image: &PlannedImage) -> String {
@@ -23,9 +22,9 @@ pub(super) fn not_active(image: &PlannedImage) -> Option<PlanFinding> {
     let user = in_use.map(|vote| vote.by.as_str())?;
     let (severity, state) = match &image.status {
         Status::Active => return None,
-        Status::Activating => (Severity::High, "being restored"),
-        Status::Archived => (Severity::Critical, "archived"),
-        Status::Other(_) => (Severity::Critical, "in a state that is not known here"),
+        Status::Activating => ("high", "being restored"),
+        Status::Archived => ("critical", "archived"),
+        Status::Other(_) => ("critical", "in a state that is not known here"),
     };
     let message = format!("{} is used by {user} and is {state}: it cannot be pulled", name(image));
     let remedy = format!("kubectl ecr-clean restore {}", name(image));
@@ -48,7 +47,7 @@ pub(super) fn sparse(judged: &Judged<'_>, repository: &RepositorySnapshot) -> Ve
         };
         let needed = missing().find(is_needed);
         let child = needed.or_else(|| missing().min_by_key(|child| child.digest))?;
-        let severity = if needed.is_some() { Severity::Critical } else { Severity::Medium };
+        let severity = if needed.is_some() { "critical" } else { "medium" };
         let name = match entry.tags.iter().min() {
             Some(tag) => format!("{}:{tag}", judged.name),
             None => format!("{}@{}", judged.name, entry.digest),

@@ -15,7 +15,6 @@ use super::doubts::Doubts;
 use super::graph::Graph;
 use super::keep_list::KeptImage;
 use super::names::{Meaning, Names, Selector, readable};
-use crate::audit::report::Severity;
 use crate::images::inventory::{Suspicion, Suspicious, Templated, TextWithoutTag};
 use crate::images::{Digest, Inventory, Reference, RegistryId, Use, is_ecr_like};
 
@@ -260,7 +259,7 @@ impl Cast<'_, '_, '_> {
         } else if has_digest && !has_tag {
             // Only the digest is pulled.
             let message = format!("{} is named by {by}: its digest is there, its tag is gone", reference.image);
-            self.usage.findings.insert(found("EC101", message).with_severity(Severity::Info));
+            self.usage.findings.insert(found("EC101", message).with_severity("info"));
         }
     }
 
@@ -283,7 +282,7 @@ impl Cast<'_, '_, '_> {
 
     fn missing(&mut self, reference: &Reference, by: &str) {
         let decides = matches!(reference.r#use, Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Declared);
-        let severity = if decides { Severity::Critical } else { Severity::Info };
+        let severity = if decides { "critical" } else { "info" };
         let message = format!("{} is named by {by} and is not in the registry", reference.image);
         self.usage.findings.insert(found("EC101", message).with_severity(severity));
     }
