@@ -38,8 +38,9 @@ pub use outcome::{Applied, Item, ItemState, SkipReason, Stop, StopReason, Totals
 
 use self::lease::Good;
 use self::pace::Pace;
+use super::clusters::Clusters;
 use super::manifests::ManifestCache;
-use super::plan::{Decision, Plan, PlanFinding, Refused};
+use super::plan::{Decision, Plan, PlanFinding, PlannedInventory, Refused};
 use super::registry::Registry;
 use crate::error::{Error, Result};
 use crate::images::Digest;
@@ -73,6 +74,8 @@ pub struct Demands<'a> {
     pub sha256: Option<&'a str>,
     /// Hash of the policy that is given beside the plan.
     pub policy_sha256: Option<&'a str>,
+    /// The clusters that are given beside the plan: they must be the same, wherever they are read now.
+    pub clusters: Option<&'a Clusters>,
     /// File that keeps the manifests of what is deleted.
     pub tombstones: Option<&'a Path>,
 }
@@ -130,6 +133,7 @@ impl<R: Registry, E: Evidence> Apply<'_, R, E> {
             Ok(caller) => caller,
             Err(stop) => return run.end(Some(stop)),
         };
+        run.caller = Some(caller.clone());
         match lease.acquire(dead.as_deref()).await {
             Ok(()) => {}
             Err(error @ LeaseError::Held { .. }) => {
@@ -176,8 +180,9 @@ impl<R: Registry, E: Evidence> Apply<'_, R, E> {
         if let Some(stop) = refusals::of_plan(self) {
             return run.end(Some(stop));
         }
-        if let Err(stop) = refusals::of_caller(self).await? {
-            return run.end(Some(stop));
+        match refusals::of_caller(self).await? {
+            Ok(caller) => run.caller = Some(caller),
+            Err(stop) => return run.end(Some(stop)),
         }
         let ended = run.all(None).await;
         run.settle(ended)
@@ -221,6 +226,8 @@ struct Run<'a, R, E: Evidence> {
     calls: Vec<Call>,
     refused: Vec<Refused>,
     findings: Vec<PlanFinding>,
+    caller: Option<String>,
+    inventories: Vec<PlannedInventory>,
 }
 
 impl<'a, R: Registry, E: Evidence> Run<'a, R, E> {
@@ -242,6 +249,8 @@ impl<'a, R: Registry, E: Evidence> Run<'a, R, E> {
             calls: Vec::new(),
             refused: Vec::new(),
             findings: Vec::new(),
+            caller: None,
+            inventories: Vec::new(),
         }
     }
 
@@ -334,6 +343,8 @@ impl<'a, R: Registry, E: Evidence> Run<'a, R, E> {
             kind: "CleanResult".to_owned(),
             plan: plan.sha256.clone(),
             registry: plan.registry.clone(),
+            caller: self.caller.take(),
+            inventories: std::mem::take(&mut self.inventories),
             started_at: self.started_at,
             ended_at: (self.apply.clock)(),
             rehearsed: self.journal.is_none(),

@@ -29,7 +29,6 @@ use super::plan::{
 use super::policy::{Action, Cap, Policy, Rule, Window};
 use super::snapshot::{ProblemKind, Reading, RegistrySnapshot, RepositorySnapshot, Status};
 use super::state::CleanState;
-use crate::canonical;
 use crate::images::Inventory;
 pub use keep_list::KeptImage;
 
@@ -141,7 +140,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         caller: registry.caller.clone(),
         offline: inputs.offline,
         policy: policy.clone(),
-        policy_sha256: canonical::sha256(policy, &[]).unwrap_or_default(),
+        policy_sha256: policy.hash(),
         clusters: clusters.clusters.iter().map(planned_cluster).collect(),
         resolved: resolved(policy, &moment),
         inventories: evidence
@@ -614,7 +613,8 @@ fn resolved(policy: &Policy, moment: &Moment<'_>) -> Resolved {
     }
 }
 
-fn planned_cluster(cluster: &Cluster) -> PlannedCluster {
+/// A declared cluster, as plans have it.
+pub(super) fn planned_cluster(cluster: &Cluster) -> PlannedCluster {
     let path = |path: &std::path::PathBuf| path.display().to_string();
     let (mut context, mut inventory, mut manifests) = (None, None, Vec::new());
     match &cluster.source {

@@ -113,6 +113,7 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
             None => return Err(Stop::new(StopReason::UsageRefused, "usage was not read").into()),
         };
         if repository.is_empty() {
+            self.inventories.clone_from(&fresh.inventories);
             self.log(fresh.inventories.iter().map(|inventory| Event::Usage {
                 cluster: inventory.cluster.clone(),
                 taken_at: inventory.taken_at,
