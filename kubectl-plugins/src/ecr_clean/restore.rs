@@ -19,7 +19,7 @@ use super::screens::{lines, row, short};
 use super::{files, usage};
 use crate::duration::parse_limit;
 use crate::exit::ExitCode;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, printable};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {
@@ -64,8 +64,9 @@ pub(super) async fn run(args: &Args, asked: &RestoreArgs, terminal: Terminal) ->
         let judged = asked.judged.gather(args, terminal).await?;
         let plan = judged.plan();
         code = gaps(&plan);
-        for refused in &plan.refused {
-            tracing::warn!(repository = refused.repository, reason = refused.reason.word(), "{}", refused.message);
+        let said = plan.refused.iter().map(|refused| format!("{}: {}", refused.reason.word(), refused.message));
+        for line in said.collect::<BTreeSet<_>>() {
+            terminal.complain(&printable(&line));
         }
         (judged.ecr, judged.registry, used(&plan))
     } else {
@@ -81,7 +82,8 @@ pub(super) async fn run(args: &Args, asked: &RestoreArgs, terminal: Terminal) ->
         code = ExitCode::No;
     }
     for problem in snapshot.repositories.iter().filter_map(|repository| repository.problem.as_ref()) {
-        tracing::warn!("{}", problem.message);
+        let more = "what it lists is not known until it is active: then restore it once more";
+        terminal.complain(&printable(&format!("{}; {more}", problem.message)));
         code = code.worse(ExitCode::Partly);
     }
     let mut items = Vec::new();
@@ -237,7 +239,7 @@ fn table(report: &RestoreReport, registry: &RegistrySnapshot) -> String {
     }));
     let mut text = if report.items.is_empty() { String::new() } else { lines(rows) };
     for said in &report.left_out {
-        text += &crate::terminal::printable(said);
+        text += &printable(said);
         text.push('\n');
     }
     if text.is_empty() { "nothing that is in use is archived\n".to_owned() } else { text }

@@ -69,7 +69,8 @@ pub(super) fn applied(plan: &Plan, applied: &Applied, journal: &Path, wide: bool
     if !applied.inventories.is_empty() {
         let read = applied.inventories.iter().map(|inventory| {
             let gap = if inventory.complete { "" } else { " (incomplete)" };
-            format!("{} {} references{gap}", inventory.cluster, inventory.references)
+            let s = if inventory.references == 1 { "" } else { "s" };
+            format!("{} {} reference{s}{gap}", inventory.cluster, inventory.references)
         });
         text += &format!("usage read again: {}\n", read.collect::<Vec<_>>().join(", "));
     }

@@ -153,7 +153,7 @@ impl CleanState {
                 (ItemState::Skipped, Some(SkipReason::InUse)) => {
                     if let Some(entry) = entries.zip(place).and_then(|(entries, place)| entries.get_mut(place)) {
                         entry.last_used = Some(now);
-                        entry.last_used_by = item.by.clone();
+                        entry.last_used_by.clone_from(&item.by);
                     }
                 }
                 _ => {}
