@@ -5,10 +5,13 @@ mod args;
 mod evidence;
 mod explain;
 mod files;
+mod iam;
 mod inventory;
 mod judgement;
+mod lint;
 mod plan;
 mod registry;
+mod report;
 mod restore;
 mod screens;
 mod verify;
@@ -46,6 +49,9 @@ const EXAMPLES: &str = "Examples:
   kubectl ecr-clean apply plan.json --sha256 7f3a9c…                # exactly the plan that was approved
   kubectl ecr-clean verify --clusters clusters.yaml                 # is everything in use there, and can be pulled?
   kubectl ecr-clean restore app:v4 --wait 20m                       # take an archived image back
+  kubectl ecr-clean lint --clusters clusters.yaml                   # what would AWS' lifecycle rules take away?
+  kubectl ecr-clean report --clusters clusters.yaml --policy policy.yaml
+  kubectl ecr-clean iam apply --policy policy.yaml                  # the policy of the role that carries plans out
   kubectl ecr-clean plan --inventory prod.json --policy policy.yaml --registry-file registry.json   # without AWS
 ";
 
@@ -123,6 +129,9 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<ExitCode> {
         Command::Apply(asked) => apply::run(args, asked, terminal).await,
         Command::Verify(asked) => verify::run(args, asked, terminal).await,
         Command::Restore(asked) => restore::run(args, asked, terminal).await,
+        Command::Lint(asked) => lint::run(args, asked, terminal).await,
+        Command::Report(asked) => report::run(args, asked, terminal).await,
+        Command::Iam(asked) => iam::run(asked, terminal).await,
     }
 }
 

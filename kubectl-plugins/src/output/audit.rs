@@ -70,8 +70,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) fail_on: Option<Severity>,
     /// The time of what was judged.
     pub(crate) taken_at: Timestamp,
-    /// Heading of a table whose objects are all of one kind without namespace or container.
-    pub(crate) heading: Option<&'a str>,
+    /// The kind that most objects are of, where it has neither namespaces nor containers: tables name it alone.
+    pub(crate) kind: Option<&'a str>,
     /// Lines for people have colour.
     pub(crate) colour: bool,
 }

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use growth::Growth;
-pub use manifests::{read_layers, unread_layers, untrusted_windows};
+pub use manifests::{read_layers, recall_layers, unread_layers, untrusted_windows};
 
 use self::layers::Sizes;
 use super::plan::{Class, Plan, PlannedImage, VoteKind};

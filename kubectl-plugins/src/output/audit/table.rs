@@ -15,9 +15,10 @@ pub(super) struct Table {
 
 impl ShowAudit for Table {
     fn report(&self, report: &AuditReport, frame: &Frame<'_>) -> String {
+        let kind = frame.kind.map(str::to_uppercase);
         let mut header = vec!["SEVERITY", "RULE"];
-        match frame.heading {
-            Some(heading) => header.push(heading),
+        match &kind {
+            Some(kind) => header.push(kind),
             None => header.extend(["NAMESPACE", "OBJECT", "CONTAINER"]),
         }
         if self.wide {
@@ -52,8 +53,8 @@ impl Table {
     fn row(&self, finding: &Finding, frame: &Frame<'_>) -> Vec<String> {
         let mut row = vec![finding.severity.word().to_owned(), finding.rule.clone()];
         let object = &finding.object;
-        if frame.heading.is_some() {
-            row.push(object.name.clone());
+        if let Some(kind) = frame.kind {
+            row.push(if object.kind == kind { object.name.clone() } else { "-".to_owned() });
         } else {
             let namespace = Some(&object.namespace).filter(|namespace| !namespace.is_empty());
             row.extend([or_none(namespace), object.to_string(), or_none(finding.container.as_ref())]);

@@ -122,7 +122,7 @@ fn frame() -> Frame<'static> {
         rules: RULES,
         fail_on: Some(Severity::High),
         taken_at: "2026-11-22T10:00:00Z".parse().unwrap(),
-        heading: None,
+        kind: None,
         colour: false,
     }
 }
@@ -187,8 +187,11 @@ fn wide_adds_proof_age_pods_and_fingerprint() {
 
 #[test]
 fn a_table_of_one_kind_names_that_kind_alone() {
-    let frame = Frame { heading: Some("REPOSITORY"), colour: true, ..frame() };
-    let items = vec![finding("EC201", "x", Severity::High, object("ecr", "Repository", "", "app"), "gone")];
+    let frame = Frame { kind: Some("Repository"), colour: true, ..frame() };
+    let items = vec![
+        finding("EC201", "x", Severity::High, object("ecr", "Repository", "", "app"), "gone"),
+        finding("EC206", "y", Severity::Low, object("ecr", "Registry", "", "eu"), "of none"),
+    ];
     let text = AuditFormat::Table.writer().report(&AuditReport::new(items, Vec::new(), 1), &frame);
     assert_snapshot!(text.replace('\u{1b}', "^"), @"
     SEVERITY   RULE    REPOSITORY   MESSAGE

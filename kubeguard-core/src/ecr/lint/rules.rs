@@ -48,10 +48,7 @@ fn idle(repository: &str, rule: &LifecycleRule, entries: &[&PlannedImage]) -> Op
         all => {
             let each = asked.iter().all(|pattern| alone(pattern) > 0);
             let note = if each { "; each matches some image alone" } else { "" };
-            format!(
-                "lifecycle rule {priority} matches nothing: an image must have tags {} at once{note}",
-                all.join(" AND ")
-            )
+            format!("lifecycle rule {priority} matches nothing: tags must match {} at once{note}", all.join(" AND "))
         }
     };
     let mut own = found("EC203", repository_name(repository), &format!("tags\n{}", asked.join("\n")), message);

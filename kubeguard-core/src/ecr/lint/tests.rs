@@ -196,7 +196,7 @@ fn a_rule_whose_tags_no_image_has_is_idle_and_the_message_tells_of_and() {
         of(both),
         [said(
             "EC203",
-            "lifecycle rule 10 matches nothing: an image must have tags \"prod-*\" AND \"release-*\" at once; each matches some image alone"
+            "lifecycle rule 10 matches nothing: tags must match \"prod-*\" AND \"release-*\" at once; each matches some image alone"
         )]
     );
     let none =

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::ecr::iam;
 use crate::ecr::look::read_images;
-use crate::ecr::manifests::ManifestCache;
+use crate::ecr::manifests::{ImageManifest, ManifestCache};
 use crate::ecr::plan::{Class, Plan};
 use crate::ecr::policy::Policy;
 use crate::ecr::registry::Registry;
@@ -44,6 +44,27 @@ pub fn untrusted_windows(policy: &Policy, registry: &RegistrySnapshot) -> Option
         Reading::Failed(_) => false,
     };
     (!excluded).then(|| format!("keepPulledWithin of {}", names.join(", ")))
+}
+
+/// Takes the layers of those entries whose manifests were read before; asks nobody.
+///
+/// # Errors
+/// [`Error::Io`](crate::error::Error::Io) when the cache cannot be used.
+pub fn recall_layers(
+    registry: &mut RegistrySnapshot,
+    unread: &[(usize, BTreeSet<Digest>)],
+    cache: &ManifestCache,
+) -> Result<()> {
+    for (at, digests) in unread {
+        let Some(repository) = registry.repositories.get_mut(*at) else { continue };
+        for digest in digests {
+            let manifest = cache.get(*digest)?.and_then(|manifest| ImageManifest::read(&manifest).ok());
+            if let Some(layers) = manifest.and_then(|manifest| manifest.layers) {
+                repository.layers.insert(*digest, layers);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads the layers of some entries into a registry, in batches, from the cache where they were read before; returns what
