@@ -173,12 +173,12 @@ impl FailOn {
 #[cfg(feature = "ecr")]
 impl AuditArgs {
     /// Returns the least severity that counts as a failure.
-    pub(crate) const fn fail_on(&self) -> Option<Severity> {
+    pub(crate) const fn fail_on(self) -> Option<Severity> {
         self.fail_on.0
     }
 
     /// Returns how a report ends: a finding weighs more than what could not be judged.
-    pub(crate) fn code(&self, report: &AuditReport) -> ExitCode {
+    pub(crate) fn code(self, report: &AuditReport) -> ExitCode {
         if report.fails(self.fail_on()) {
             ExitCode::No
         } else if report.complete {

@@ -22,11 +22,11 @@ impl ShowAudit for Html {
             text(&format!("{}: {}", frame.command, if report.items.is_empty() { "no findings" } else { "findings" }));
         let items: String = report.items.iter().map(finding).collect();
         let skipped: String = not_judged(report).iter().map(|line| format!("<li>{}</li>\n", text(line))).collect();
-        let skipped = match report.skipped.is_empty() {
-            true => String::new(),
-            false => format!(
-                "<section class=\"skipped\">\n<h2>Not everything could be judged</h2>\n<ul>\n{skipped}</ul>\n</section>\n"
-            ),
+        let skipped = if skipped.is_empty() {
+            skipped
+        } else {
+            let heading = "<h2>Not everything could be judged</h2>";
+            format!("<section class=\"skipped\">\n{heading}\n<ul>\n{skipped}</ul>\n</section>\n")
         };
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\

@@ -12,7 +12,7 @@ use crate::ecr::registry::{CallError, ErrorKind, PreviewResult, PreviewStatus, R
 use crate::error::{Error, Result};
 
 /// How long one preview may take, and how long somebody else's is waited for.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
+pub const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);

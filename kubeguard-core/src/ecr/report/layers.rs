@@ -40,14 +40,10 @@ impl Sizes {
         let mut layers: HashMap<Digest, Layer> = HashMap::new();
         let mut sizes = Self { exact: true, ..Self::default() };
         for (image, kinds) in images.iter().zip(kinds).filter(|(image, _)| image.class != Class::Index) {
-            let own = match known.get(&image.digest) {
-                Some(own) => own.clone(),
-                None => {
-                    sizes.exact = false;
-                    // A layer of its own, which nothing else names.
-                    vec![(image.digest, image.bytes.unwrap_or(0))]
-                }
-            };
+            sizes.exact &= known.contains_key(&image.digest);
+            // What is not known is a layer of its own, which nothing else names.
+            let own = known.get(&image.digest).cloned();
+            let own = own.unwrap_or_else(|| vec![(image.digest, image.bytes.unwrap_or(0))]);
             let deleted = image.decision == Decision::Delete;
             let candidate = image.decision != Decision::Keep || image.candidate;
             for (digest, bytes) in own {
