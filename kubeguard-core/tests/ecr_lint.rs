@@ -109,7 +109,7 @@ async fn nobody_waits_for_longer_than_ten_minutes() {
 #[tokio::test]
 async fn an_expired_preview_is_started_once_more_and_a_failed_one_is_not() {
     for (end, why, starts) in [
-        ("EXPIRED", "AWS' preview of the lifecycle policy expired twice", 2),
+        ("EXPIRED", "AWS' preview of the lifecycle policy expired twice, or others started theirs", 2),
         ("FAILED", "AWS' preview of the lifecycle policy failed", 1),
         ("A_NEW_WORD", "AWS' preview of the lifecycle policy failed", 1),
     ] {
@@ -160,4 +160,22 @@ async fn a_page_token_that_comes_back_is_no_answer() {
     store.fail("GetLifecyclePolicyPreview", Calls::All, Fault::RepeatedToken);
     let read = Read::of(store).await;
     assert!(read.why().contains("same page token"), "{}", read.why());
+}
+
+#[tokio::test]
+async fn a_preview_of_another_text_says_nothing_of_ours() {
+    let mut store = store();
+    // Somebody puts another policy, and previews it, right after ours has begun.
+    store.before("GetLifecyclePolicyPreview", 1, |store| {
+        store.repository("app").lifecycle.as_mut().unwrap().text = r#"{"rules": [{"rulePriority": 1}]}"#.to_owned();
+    });
+    store.before("StartLifecyclePolicyPreview", 2, |store| {
+        store.repository("app").lifecycle.as_mut().unwrap().text = "{ \"rules\":[] }".to_owned();
+    });
+    let read = Read::of(store).await;
+    assert_eq!(
+        (read.app().preview.as_ref().map(Vec::len), read.starts()),
+        (Ok(2), 2),
+        "the same text in another layout is ours"
+    );
 }

@@ -18,7 +18,7 @@ use kubeguard_core::error::Result;
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::{self, StateFolder};
-use super::{TOOL, registry};
+use super::{TOOL, metrics, registry};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
 
@@ -58,6 +58,9 @@ pub(super) struct ApplyArgs {
     /// Change nothing, and print the calls
     #[arg(long, value_name = "WHERE", value_enum)]
     pub(super) dry_run: Option<DryRun>,
+    /// Write metrics for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
@@ -115,18 +118,25 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
             return Ok(ExitCode::Interrupted);
         }
         let lease = lease(args, &plan, &folder).await?;
-        let Some((journal, past)) = Journal::open(&journal, &plan.sha256)? else {
+        let Some((open, past)) = Journal::open(&journal, &plan.sha256)? else {
             terminal.complain(&format!("LeaseHeld: another process writes {} now", journal.display()));
             return Ok(ExitCode::Unprovable);
         };
-        let applied = apply.run(journal, past, &lease).await;
+        let applied = apply.run(open, past, &lease).await;
         progress.end();
+        if std::fs::metadata(&journal).is_ok_and(|journal| journal.len() == 0) {
+            // It was turned away before it began, and has nothing to tell.
+            drop(std::fs::remove_file(&journal));
+        }
         let applied = applied?;
         if let Some(state) = &state {
             folder.write(&state.after_apply(&applied))?;
         }
         applied
     };
+    if let Some(file) = &asked.metrics_file {
+        metrics::of_apply(file, &applied)?;
+    }
     match asked.output.as_str() {
         "json" => drop(terminal.answer(&files::pretty(&applied)?)),
         "yaml" => drop(terminal.answer(&files::yaml(&applied)?)),

@@ -11,8 +11,8 @@ use kubeguard_core::error::Result;
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::StateFolder;
-use super::registry::{Choice, connected, look};
-use super::{TOOL, files, screens};
+use super::registry::{Choice, connected, explain_digests, look};
+use super::{TOOL, files, metrics, screens};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
 
@@ -40,6 +40,9 @@ pub(super) struct PlanArgs {
     /// The moment that counts as now [default: the registry's clock]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
+    /// Write metrics for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written; json is the plan file itself
     #[arg(short, long, value_parser = ["table", "json", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
@@ -53,18 +56,21 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
     let offline = saved.is_some();
     let hosts = policy.hosts();
     let evidence = Evidence { access: &args.access, scan: &policy.scan, hosts: &hosts, terminal };
-    let (registry, state) = if let Some(registry) = saved {
+    let (mut registry, state, ecr) = if let Some(registry) = saved {
         let state = StateFolder::new(asked.state.as_deref(), &registry.registry)?;
-        (registry, state)
+        (registry, state, None)
     } else {
         let ecr = connected(&asked.aws, &policy).await?;
         let looked = look(ecr, asked.state.as_deref(), &policy, &Choice::EveryPattern, terminal).await?;
-        (looked.snapshot, looked.state)
+        (looked.snapshot, looked.state, Some(looked.ecr))
     };
     let now = asked.now.unwrap_or(registry.taken_at);
     let earlier = state.read(&registry.registry)?;
     let keep_lists = files::keep_lists(&policy, &asked.policy, now)?;
     let answers = evidence.answers(&clusters, &asked.source, now).await?;
+    if let Some(ecr) = &ecr {
+        explain_digests(ecr, &mut registry, &policy, &answers, &state.manifests()).await?;
+    }
     let inputs = Inputs {
         policy: &policy,
         clusters: &clusters,
@@ -82,6 +88,9 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
     }
     let text = files::pretty(&plan)?;
     files::write(&asked.plan_file, &text)?;
+    if let Some(file) = &asked.metrics_file {
+        metrics::of_plan(file, &plan)?;
+    }
     if !offline {
         let first = CleanState::new(registry.registry.clone(), now);
         state.write(&earlier.as_ref().unwrap_or(&first).after(&plan, &inputs))?;

@@ -68,8 +68,7 @@ pub(super) async fn run(args: &Args, asked: &ReportArgs, terminal: Terminal) -> 
         code = ExitCode::Unprovable;
     } else {
         let bar = screens::Reading::new(terminal);
-        let of: usize = unread.iter().map(|(_, digests)| digests.len()).sum();
-        let progress = |name: &str, done: usize| bar.repository("manifests", name, done, of);
+        let progress = |name: &str, done: usize| bar.repository("manifests", name, done, unread.len());
         let read = read_layers(&judged.ecr, &mut judged.registry, &unread, &cache, &progress).await;
         bar.end();
         remember(&judged.registry, judged.state.as_ref(), &folder)?;

@@ -55,7 +55,7 @@ pub async fn lifecycles<R: Registry>(
 async fn lifecycle<R: Registry>(registry: &R, repository: &str, pause: Pause<'_>) -> Result<Lifecycle, CallError> {
     let (policy, preview) = match registry.lifecycle_policy(repository).await {
         Ok(None) => (Ok(None), Ok(Vec::new())),
-        Ok(Some(text)) => match preview(registry, repository, pause).await {
+        Ok(Some(text)) => match preview(registry, repository, &text, pause).await {
             Ok(results) => (Ok(Some(text)), Ok(results)),
             // It was taken away in between.
             Err(Stop::Call(error)) if error.kind == ErrorKind::LifecycleNotFound => (Ok(None), Ok(Vec::new())),
@@ -89,17 +89,31 @@ impl From<CallError> for Stop {
     }
 }
 
-async fn preview<R: Registry>(registry: &R, repository: &str, pause: Pause<'_>) -> Result<Vec<PreviewResult>, Stop> {
+async fn preview<R: Registry>(
+    registry: &R,
+    repository: &str,
+    policy: &str,
+    pause: Pause<'_>,
+) -> Result<Vec<PreviewResult>, Stop> {
     let mut attempts = 2;
     loop {
         start(registry, repository, pause).await?;
         attempts -= 1;
-        match finished(registry, repository, pause).await? {
+        match finished(registry, repository, policy, pause).await? {
             Some(results) => return Ok(results),
             None if attempts > 0 => {}
-            None => return Err(Stop::Said("AWS' preview of the lifecycle policy expired twice".to_owned())),
+            None => {
+                let why = "AWS' preview of the lifecycle policy expired twice, or others started theirs";
+                return Err(Stop::Said(why.to_owned()));
+            }
         }
     }
+}
+
+/// Whether two texts are the same policy, however they are laid out.
+fn is_same(one: &str, other: &str) -> bool {
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    one == other || read(one).is_some_and(|policy| Some(policy) == read(other))
 }
 
 /// Starts a preview, behind one that somebody else has started.
@@ -123,10 +137,11 @@ async fn start<R: Registry>(registry: &R, repository: &str, pause: Pause<'_>) ->
     }
 }
 
-/// Waits for a preview and reads it to its end; `None` when it expired before it was read.
+/// Waits for a preview and reads it to its end; `None` when it expired, or another took its place, before it was read.
 async fn finished<R: Registry>(
     registry: &R,
     repository: &str,
+    policy: &str,
     pause: Pause<'_>,
 ) -> Result<Option<Vec<PreviewResult>>, Stop> {
     let mut patience = Patience::new("AWS' preview of the lifecycle policy");
@@ -139,6 +154,9 @@ async fn finished<R: Registry>(
             Err(error) if error.kind == ErrorKind::LifecycleNotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
+        if page.policy.as_ref().is_some_and(|theirs| !is_same(theirs, policy)) {
+            return Ok(None);
+        }
         match page.status {
             PreviewStatus::InProgress if first => {
                 patience.wait(pause).await?;

@@ -1,12 +1,17 @@
 //! What clusters use of a registry: from references to votes for entries, to doubts about repositories, to refusals.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::super::clusters::Cluster;
-use super::super::plan::{Foreign, PlanFinding, PlanRemedy, RefusalReason, Refused, Vote, VoteKind};
+use super::super::clusters::{Cluster, ClusterSource};
+use super::super::findings::found;
+use super::super::plan::{Foreign, PlanFinding, RefusalReason, Refused, Vote, VoteKind};
 use super::super::policy::{Keep, Policy, Rule};
+use super::super::snapshot::RepositorySnapshot;
+use super::bare::StatusImages;
+use super::closure::Carried;
+use super::doubts::Doubts;
 use super::graph::Graph;
 use super::keep_list::KeptImage;
 use super::names::{Meaning, Names, Selector, readable};
@@ -17,6 +22,8 @@ use crate::images::{Digest, Inventory, Reference, RegistryId, Use, is_ecr_like};
 pub(super) struct Judged<'a> {
     pub(super) name: &'a str,
     pub(super) rule: &'a Rule,
+    /// It was read to its end.
+    pub(super) is_read: bool,
     pub(super) graph: Graph<'a>,
     /// Digest of an image's configuration, by entry, where it was read.
     pub(super) configs: &'a BTreeMap<Digest, Digest>,
@@ -24,9 +31,29 @@ pub(super) struct Judged<'a> {
     pub(super) votes: Vec<Vec<Vote>>,
     /// Entries that were named by their digest, or that count as named so.
     pub(super) direct: BTreeSet<usize>,
+    pub(super) carried: Carried,
+    pub(super) doubts: Doubts,
+    /// For an index that lacks a child: platforms that it is used on, `None` where they are not known.
+    pub(super) used_on: BTreeMap<usize, BTreeSet<Option<String>>>,
 }
 
-impl Judged<'_> {
+impl<'a> Judged<'a> {
+    pub(super) fn new(repository: &'a RepositorySnapshot, rule: &'a Rule) -> Self {
+        let entries = repository.entries.len();
+        Self {
+            name: &repository.repository.name,
+            rule,
+            is_read: repository.problem.is_none(),
+            graph: Graph::new(repository, rule),
+            configs: &repository.configs,
+            votes: vec![Vec::new(); entries],
+            direct: BTreeSet::new(),
+            carried: Carried::none(entries),
+            doubts: Doubts::default(),
+            used_on: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn vote(&mut self, at: usize, vote: VoteKind, by: impl Into<String>, path: Option<&str>) {
         let path = path.filter(|path| !path.is_empty()).map(ToOwned::to_owned);
         self.votes[at].push(Vote { vote, by: by.into(), path, more: None });
@@ -39,10 +66,8 @@ impl Judged<'_> {
     }
 
     /// Returns the entries that a selector means; with a tag and a digest both.
-    fn selected(&self, selector: &Selector) -> Vec<usize> {
-        let tagged = selector.tag.as_deref().and_then(|tag| self.graph.by_tag(tag));
-        let pinned = selector.digest.and_then(|digest| self.graph.by_digest(digest));
-        tagged.into_iter().chain(pinned).collect()
+    pub(super) fn selected(&self, selector: &Selector) -> Vec<usize> {
+        self.graph.selected(selector.tag.as_deref(), selector.digest).collect()
     }
 }
 
@@ -64,17 +89,18 @@ pub(super) struct Usage {
     pub(super) used: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Casts the votes of every inventory.
+/// Casts the votes of every inventory. `all` names the repositories there are, where they are known.
 pub(super) fn cast(
     inventories: &[Spoken<'_>],
     keep_lists: &[KeptImage],
     repositories: &mut [Judged<'_>],
     names: &mut Names<'_>,
     policy: &Policy,
+    all: Option<&HashSet<&str>>,
 ) -> Usage {
     let places: HashMap<String, usize> =
         repositories.iter().enumerate().map(|(at, repository)| (repository.name.to_owned(), at)).collect();
-    let mut cast = Cast { repositories, places, names, policy, usage: Usage::default() };
+    let mut cast = Cast { repositories, places, names, policy, all, absent: HashMap::new(), usage: Usage::default() };
     for spoken in inventories {
         cast.inventory(spoken);
     }
@@ -89,6 +115,9 @@ struct Cast<'a, 'r, 'n> {
     places: HashMap<String, usize>,
     names: &'a mut Names<'n>,
     policy: &'a Policy,
+    all: Option<&'a HashSet<&'a str>>,
+    /// Repositories that a rule is for and that are not there, once they are asked for.
+    absent: HashMap<String, bool>,
     usage: Usage,
 }
 
@@ -96,8 +125,9 @@ impl Cast<'_, '_, '_> {
     fn inventory(&mut self, spoken: &Spoken<'_>) {
         let cluster = &spoken.cluster.name;
         let revisions = Revisions::of(spoken.inventory);
+        let images = StatusImages::of(spoken.inventory);
         for reference in &spoken.inventory.references {
-            self.reference(spoken, reference, &revisions);
+            self.reference(spoken, reference, &revisions, &images);
         }
         for pin in &spoken.inventory.pinned {
             let image = self.names.own(&pin.image);
@@ -128,14 +158,20 @@ impl Cast<'_, '_, '_> {
         }
     }
 
-    fn reference(&mut self, spoken: &Spoken<'_>, reference: &Reference, revisions: &Revisions<'_>) {
+    fn reference(
+        &mut self,
+        spoken: &Spoken<'_>,
+        reference: &Reference,
+        revisions: &Revisions<'_>,
+        images: &StatusImages<'_>,
+    ) {
         let meaning = self.names.meaning(&reference.image).clone();
         let by = by(&spoken.cluster.name, reference);
         if let Some(image) = &meaning.foreign {
             self.usage.foreign.insert(Foreign { image: image.clone(), by: by.clone() });
         }
         if let Some(digest) = meaning.bare {
-            self.bare(reference, digest, &by);
+            self.bare(reference, digest, &by, images);
         }
         for selector in &meaning.selectors {
             self.usage.used.entry(selector.repository.clone()).or_default().insert(spoken.cluster.name.clone());
@@ -184,9 +220,10 @@ impl Cast<'_, '_, '_> {
         revisions: &Revisions<'_>,
         standby: Option<&Cluster>,
     ) {
-        let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
-            return;
+        let Some(place) = self.places.get(&selector.repository).copied() else {
+            return self.elsewhere(reference, selector, by);
         };
+        let repository = &mut self.repositories[place];
         let rule = repository.rule;
         let kind = match reference.r#use {
             Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Text | Use::Declared => VoteKind::InUse,
@@ -205,13 +242,40 @@ impl Cast<'_, '_, '_> {
         let kind = if standby.is_some() { VoteKind::Standby } else { kind };
         for at in &entries {
             repository.vote(*at, kind, by, Some(&reference.path));
+            if repository.graph.sparse[*at] && matches!(kind, VoteKind::InUse | VoteKind::Standby) {
+                let platforms = reference.platforms.iter().cloned().map(Some);
+                let unknown = reference.platforms.is_empty().then_some(None);
+                repository.used_on.entry(*at).or_default().extend(platforms.chain(unknown));
+            }
         }
         // A digest in a spec, or one that runs and that no spec explains, is named for itself.
         if let Some(at) = selector.digest.and_then(|digest| repository.graph.by_digest(digest)) {
             repository.direct.insert(at);
         }
-        let only_digest_counts = selector.digest.is_some_and(|digest| repository.graph.by_digest(digest).is_some());
-        if entries.is_empty() || selector.digest.is_some() && !only_digest_counts {
+        let has_digest = selector.digest.is_some_and(|digest| repository.graph.by_digest(digest).is_some());
+        let has_tag = selector.tag.as_deref().is_none_or(|tag| repository.graph.by_tag(tag).is_some());
+        if entries.is_empty() || selector.digest.is_some() && !has_digest {
+            self.missing(reference, by);
+        } else if has_digest && !has_tag {
+            // Only the digest is pulled.
+            let message = format!("{} is named by {by}: its digest is there, its tag is gone", reference.image);
+            self.usage.findings.insert(found("EC101", message).with_severity("info"));
+        }
+    }
+
+    /// A repository that is not judged: either no rule is for it, or it does not exist.
+    fn elsewhere(&mut self, reference: &Reference, selector: &Selector, by: &str) {
+        let Some(all) = self.all else { return };
+        let name = &selector.repository;
+        let absent = match self.absent.get(name) {
+            Some(absent) => *absent,
+            None => {
+                let absent = !all.contains(name.as_str()) && self.policy.rule_for(name).is_some();
+                self.absent.insert(name.clone(), absent);
+                absent
+            }
+        };
+        if absent && reference.r#use != Use::Status {
             self.missing(reference, by);
         }
     }
@@ -219,45 +283,43 @@ impl Cast<'_, '_, '_> {
     fn missing(&mut self, reference: &Reference, by: &str) {
         let decides = matches!(reference.r#use, Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Declared);
         let severity = if decides { "critical" } else { "info" };
-        self.usage.findings.insert(PlanFinding {
-            rule: "EC101".to_owned(),
-            severity: severity.to_owned(),
-            message: format!("{} is named by {by} and is not in the registry", reference.image),
-            remedy: PlanRemedy { text: "push it, or correct the reference".to_owned() },
-        });
+        let message = format!("{} is named by {by} and is not in the registry", reference.image);
+        self.usage.findings.insert(found("EC101", message).with_severity(severity));
     }
 
-    /// A digest without a repository: one of the spec's repository, its configuration, or nobody knows what.
-    fn bare(&mut self, reference: &Reference, digest: Digest, by: &str) {
-        let Some(spec) = &reference.spec else { return };
-        let spec = self.names.meaning(spec).clone();
-        for selector in &spec.selectors {
-            let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
-                continue;
-            };
-            let named = repository.selected(selector);
-            if let Some(at) = repository.graph.by_digest(digest) {
-                if !named.iter().any(|from| repository.graph.reaches(*from, at)) {
-                    repository.vote(at, VoteKind::InUse, by, Some(&reference.path));
-                    repository.direct.insert(at);
-                }
-                continue;
+    /// A digest without a repository: an entry where the container's image is, its configuration, or nobody knows what.
+    fn bare(&mut self, reference: &Reference, digest: Digest, by: &str, images: &StatusImages<'_>) {
+        let mut named: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for text in images.beside(reference) {
+            for selector in &self.names.meaning(text).selectors {
+                let Some(place) = self.places.get(&selector.repository) else { continue };
+                named.entry(*place).or_default().extend(self.repositories[*place].selected(selector));
             }
+        }
+        if reference.r#use == Use::Finished {
+            named.retain(|place, _| self.repositories[*place].rule.finished_jobs == Keep::Keep);
+        }
+        let mut known = false;
+        for (place, named) in &named {
+            let repository = &mut self.repositories[*place];
+            let Some(at) = repository.graph.by_digest(digest) else { continue };
+            known = true;
+            if !named.iter().any(|from| repository.graph.reaches(*from, at)) {
+                repository.vote(at, VoteKind::InUse, by, Some(&reference.path));
+                repository.direct.insert(at);
+            }
+        }
+        let is_config = |(place, named): (&usize, &Vec<usize>)| {
+            let repository = &self.repositories[*place];
             let config = |at: &usize| repository.configs.get(&repository.graph.entries[*at].digest) == Some(&digest);
-            if named.iter().any(config) {
-                continue;
-            }
-            for at in 0..repository.graph.entries.len() {
-                let pushed = repository.graph.entries[at].pushed_at;
-                let before = match (pushed, reference.started_at) {
-                    (Some(pushed), Some(started)) => pushed <= started,
-                    _ => true,
-                };
-                if before {
-                    let cause = format!("{by} runs {digest}, which is no entry here");
-                    repository.vote(at, VoteKind::Unknown, cause, Some(&reference.path));
-                }
-            }
+            repository.graph.below(named).iter().any(config)
+        };
+        if known || named.iter().any(is_config) {
+            return;
+        }
+        let cause = format!("{by} runs {digest}, which is no entry here");
+        for place in named.keys() {
+            self.repositories[*place].doubts.add(cause.clone(), &reference.path, reference.started_at);
         }
     }
 
@@ -271,6 +333,9 @@ impl Cast<'_, '_, '_> {
             if readable.is_none() && !is_ecr_like(&suspicious.text) {
                 return;
             }
+            let message =
+                format!("{by} says {:?} at {}, where an image must be named", suspicious.text, suspicious.path);
+            self.usage.findings.insert(found("EC108", message));
             let repository = readable.filter(|(_, _, whole)| *whole).map(|(_, name, _)| name);
             self.usage.refused.push(Refused {
                 repository: repository.unwrap_or_else(|| "*".to_owned()),
@@ -294,12 +359,16 @@ impl Cast<'_, '_, '_> {
         }
         let cause = format!("{by} says {:?}", suspicious.text);
         let prefix = name.as_str();
+        if templated || suspicious.reason == Suspicion::NoTag {
+            self.note(suspicious, &by);
+        }
         // What names no repository is a folder of some, as kubeadm's imageRepository and a chart repository's address.
-        let folder = suspicious.reason == Suspicion::NoTag && !self.repositories.iter().any(|one| one.name == prefix);
-        for repository in self.repositories.iter_mut() {
-            let below = folder && repository.name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
-            if repository.name == prefix || below || !whole && repository.name.starts_with(prefix) {
-                repository.vote_all(VoteKind::Unknown, &cause, Some(&suspicious.path));
+        let folder = suspicious.reason == Suspicion::NoTag && !self.places.contains_key(prefix);
+        let begin = self.repositories.partition_point(|repository| repository.name < prefix);
+        for repository in self.repositories.iter_mut().skip(begin) {
+            let Some(rest) = repository.name.strip_prefix(prefix) else { break };
+            if rest.is_empty() || folder && rest.starts_with('/') || !whole {
+                repository.doubts.add(cause.clone(), &suspicious.path, None);
             }
         }
     }
@@ -311,21 +380,21 @@ impl Cast<'_, '_, '_> {
     }
 
     fn note(&mut self, suspicious: &Suspicious, by: &str) {
-        self.usage.findings.insert(PlanFinding {
-            rule: "EC109".to_owned(),
-            severity: "medium".to_owned(),
-            message: format!("{by} says {:?} at {}", suspicious.text, suspicious.path),
-            remedy: PlanRemedy { text: "list the images that it becomes in pins.keepLists".to_owned() },
-        });
+        let message = format!("{by} says {:?} at {}", suspicious.text, suspicious.path);
+        self.usage.findings.insert(found("EC109", message));
     }
 
     fn kept(&mut self, kept: &KeptImage) {
         let image = self.names.own(&kept.image);
-        self.pin(&image, &kept.source);
+        let matched = self.pin(&image, &kept.source);
+        if self.all.is_some() && !matched {
+            let message = format!("{}: {} matches no image of these repositories", kept.source, kept.image);
+            self.usage.findings.insert(found("EC209", message));
+        }
     }
 
-    /// Pins an image; its tag may be a glob.
-    fn pin(&mut self, image: &str, source: &str) {
+    /// Pins an image; its tag may be a glob. Returns whether there is one, or may be one where it cannot be seen.
+    fn pin(&mut self, image: &str, source: &str) -> bool {
         let (name, tag) = match image.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') && !image.contains('@') => (name, Some(tag)),
             _ => (image, None),
@@ -334,11 +403,14 @@ impl Cast<'_, '_, '_> {
             tag.filter(|tag| tag.contains(['*', '?'])).and_then(|tag| super::super::policy::Pattern::new(tag).ok());
         let text = if pattern.is_some() { name } else { image };
         let meaning = self.names.meaning(text).clone();
+        let mut matched = false;
         for selector in &meaning.selectors {
             let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
+                // No rule is for it, so nothing of it goes.
+                matched = true;
                 continue;
             };
-            let entries = match &pattern {
+            let entries: Vec<usize> = match &pattern {
                 Some(pattern) => {
                     let entries = repository.graph.entries.iter().enumerate();
                     let tagged = entries.filter(|(_, entry)| entry.tags.iter().any(|tag| pattern.matches(tag)));
@@ -346,6 +418,7 @@ impl Cast<'_, '_, '_> {
                 }
                 None => repository.selected(selector),
             };
+            matched |= !entries.is_empty() || !repository.is_read;
             for at in entries {
                 repository.vote(at, VoteKind::Pinned, source, None);
             }
@@ -353,6 +426,7 @@ impl Cast<'_, '_, '_> {
                 repository.direct.insert(at);
             }
         }
+        matched
     }
 }
 
@@ -407,6 +481,10 @@ impl<'a> Revisions<'a> {
 
 /// Returns the start of the oldest inventory that tells of now.
 pub(super) fn oldest<'a>(inventories: &'a [Spoken<'a>]) -> Option<(Timestamp, &'a str)> {
-    let live = inventories.iter().filter(|spoken| spoken.cluster.hibernated_since.is_none());
+    let tells = |spoken: &&Spoken<'_>| {
+        let desired = matches!(spoken.cluster.source, Some(ClusterSource::Manifests(_)));
+        spoken.cluster.hibernated_since.is_none() && !desired
+    };
+    let live = inventories.iter().filter(tells);
     live.map(|spoken| (spoken.inventory.started_at, spoken.cluster.name.as_str())).min()
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use futures::{StreamExt as _, stream};
+
 use crate::ecr::iam;
-use crate::ecr::look::read_images;
+use crate::ecr::look::{AT_ONCE, read_images};
 use crate::ecr::manifests::{ImageManifest, ManifestCache};
 use crate::ecr::plan::{Class, Plan};
 use crate::ecr::policy::Policy;
 use crate::ecr::registry::Registry;
 use crate::ecr::snapshot::{Reading, RegistrySnapshot, Status};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::images::Digest;
 
 /// Returns the entries of each repository, in the registry's order, whose layers are not known and can be read: all that
@@ -49,7 +51,7 @@ pub fn untrusted_windows(policy: &Policy, registry: &RegistrySnapshot) -> Option
 /// Takes the layers of those entries whose manifests were read before; asks nobody.
 ///
 /// # Errors
-/// [`Error::Io`](crate::error::Error::Io) when the cache cannot be used.
+/// [`Error::Io`] when the cache cannot be used.
 pub fn recall_layers(
     registry: &mut RegistrySnapshot,
     unread: &[(usize, BTreeSet<Digest>)],
@@ -67,8 +69,9 @@ pub fn recall_layers(
     Ok(())
 }
 
-/// Reads the layers of some entries into a registry, in batches, from the cache where they were read before; returns what
-/// could not be read, in words, by repository. `progress` is told the repository, and how many entries are done before it.
+/// Reads the layers of some entries into a registry, in batches, at most [`AT_ONCE`] repositories at once, from the cache
+/// where they were read before; returns what could not be read, in words, by repository. `progress` is told a repository
+/// that is done, and how many are.
 ///
 /// # Errors
 /// What no other repository would escape: credentials that are not valid, a cache that cannot be used.
@@ -79,15 +82,25 @@ pub async fn read_layers<R: Registry>(
     cache: &ManifestCache,
     progress: &(dyn Fn(&str, usize) + Sync),
 ) -> Result<Vec<(String, String)>> {
+    let wanted = |at: usize| unread.iter().find(|(known, _)| *known == at).map(|(_, digests)| digests);
+    let repositories = registry.repositories.iter_mut().enumerate();
+    let repositories: Vec<_> = repositories.filter_map(|(at, repository)| Some((repository, wanted(at)?))).collect();
     let (mut problems, mut done) = (Vec::new(), 0);
-    for (at, digests) in unread {
-        let Some(repository) = registry.repositories.get_mut(*at) else { continue };
-        let name = repository.repository.name.clone();
+    let mut reads = stream::iter(repositories)
+        .map(|(repository, digests)| async move {
+            let read = read_images(ask, repository, digests, cache).await;
+            let name = repository.repository.name.clone();
+            let problem = read.map_err(|trouble| trouble.error(format!("read the manifests of {name}")))?;
+            Ok::<_, Error>((name, problem))
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some(read) = reads.next().await {
+        let (name, problem) = read?;
+        done += 1;
         progress(&name, done);
-        done += digests.len();
-        let read = read_images(ask, repository, digests, cache).await;
-        let problem = read.map_err(|trouble| trouble.error(format!("read the manifests of {name}")))?;
         problems.extend(problem.map(|problem| (name, problem.message)));
     }
+    drop(reads);
+    problems.sort_unstable();
     Ok(problems)
 }
