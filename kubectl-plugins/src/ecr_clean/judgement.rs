@@ -67,8 +67,7 @@ impl JudgementArgs {
 
     /// Returns the patterns of the repositories that were named; none for all.
     fn only(&self) -> Result<Vec<Pattern>> {
-        let wrong = |text: &String, problem| usage(format!("--repository {text:?}: {problem}"), "");
-        self.repository.iter().map(|text| Pattern::new(text).map_err(|problem| wrong(text, problem))).collect()
+        patterns(&self.repository)
     }
 
     /// Reads usage and registry.
@@ -147,6 +146,12 @@ pub(super) fn gaps(plan: &Plan) -> ExitCode {
     } else {
         ExitCode::Yes
     }
+}
+
+/// Reads the patterns of `--repository`.
+pub(super) fn patterns(texts: &[String]) -> Result<Vec<Pattern>> {
+    let wrong = |text: &String, problem| usage(format!("--repository {text:?}: {problem}"), "");
+    texts.iter().map(|text| Pattern::new(text).map_err(|problem| wrong(text, problem))).collect()
 }
 
 /// A policy that takes every repository and lets nothing go.

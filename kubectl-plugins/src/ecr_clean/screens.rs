@@ -273,6 +273,12 @@ impl Reading {
         }
     }
 
+    /// Tells that one of many repositories is done, or under way.
+    pub(super) fn repository(&self, doing: &str, name: &str, done: usize, of: usize) {
+        let Some(bar) = &self.0 else { return };
+        bar.set_message(format!("{doing}: {done}/{of}: {}", printable(name)));
+    }
+
     pub(super) fn end(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();

@@ -13,14 +13,14 @@ use kubeguard_core::ecr::look::{self, Look};
 use kubeguard_core::ecr::manifests::ManifestCache;
 use kubeguard_core::ecr::plan::{Decision, Plan, PlanFinding, RefusalReason};
 use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, configs_to_read, plan};
-use kubeguard_core::ecr::policy::{Assumption, Policy};
+use kubeguard_core::ecr::policy::{Assumption, Policy, Window};
 use kubeguard_core::ecr::snapshot::{ProblemKind, RegistrySnapshot};
 use kubeguard_core::ecr::state::{CleanState, EntryHistory, KeyUse, KnownCluster, RepositoryHistory, TagHistory};
 use kubeguard_core::ecr::verify::verify;
 use kubeguard_core::images::gather::{Reading, read};
 use kubeguard_core::images::{Digest, RegistryId};
 use kubeguard_testkit::fake_ecr::{
-    ACCESS_KEY, ACCOUNT, Calls, Direct, Fault, Pairs, Push, REGION, Store, config_digest, image, index,
+    ACCESS_KEY, ACCOUNT, Calls, Direct, Fault, Lifecycle, Pairs, Push, REGION, Store, config_digest, image, index,
 };
 use kubeguard_testkit::{FakeCluster, FakeEcr, Fault as ClusterFault};
 use serde_json::{Value, json};
@@ -112,6 +112,10 @@ fn pushed(written: &Written, spell: impl Fn(&str) -> String) -> Push {
     if let Some(kind) = &written.artifact {
         push = push.kind(kind);
     }
+    if !written.layers.is_empty() {
+        let layers: Vec<(&str, u64)> = written.layers.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+        push = push.layers(&layers);
+    }
     push = match written.hours_ago {
         Some(time) => push.age(hours(time)),
         None => push.undated(),
@@ -174,6 +178,17 @@ fn settings(row: &Row, store: &mut Store, registry: &RegistryId) {
     }
     for (repository, tags) in &row.aws_tags {
         store.repository((registry, repository.as_str())).aws_tags.clone_from(tags);
+    }
+    for (repository, previewed) in &row.lifecycle {
+        let mut lifecycle = Lifecycle::new(&previewed.policy.to_string());
+        lifecycle.polls = 0;
+        for (priority, entries) in &previewed.expires {
+            lifecycle = entries.iter().fold(lifecycle, |own, entry| own.expires(digest(store, entry), *priority));
+        }
+        for (priority, entries) in &previewed.archives {
+            lifecycle = entries.iter().fold(lifecycle, |own, entry| own.archives(digest(store, entry), *priority));
+        }
+        store.repository((registry, repository.as_str())).lifecycle = Some(lifecycle);
     }
     for setting in &row.unreadable {
         let operation = match setting.as_str() {
