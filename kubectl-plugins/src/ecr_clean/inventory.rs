@@ -12,7 +12,7 @@ use kubeguard_core::images::{HostMap, Inventory, RegistryId};
 use super::args::{Args, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::StateFolder;
-use super::{files, screens, usage};
+use super::{files, metrics, screens, usage};
 use crate::exit::ExitCode;
 use crate::explain;
 use crate::terminal::Terminal;
@@ -48,6 +48,9 @@ pub(super) struct InventoryArgs {
     /// The moment that counts as now with -f [default: the current time]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
+    /// Write metrics for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "wide", "json"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
@@ -106,6 +109,9 @@ fn record(inventories: &[Inventory], asked: &InventoryArgs, policy: Option<&Poli
 }
 
 fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {
+    if let Some(file) = &asked.metrics_file {
+        metrics::of_inventories(file, inventories)?;
+    }
     if asked.output == "json" {
         for inventory in inventories {
             terminal.answer(&files::pretty(inventory)?);
