@@ -81,15 +81,15 @@ fn the_example_is_planned_without_aws() {
     let told = told.replace(&plan["sha256"].as_str().unwrap()[..12], "HASH");
     assert_snapshot!(told, @"
     0
-    CLUSTER   UID        TAKEN                  KINDS   REFERENCES   COMPLETE
-    shop      5b1f7f1e   2026-11-22T09:59:00Z   3       2            yes
+    CLUSTER   UID        TAKEN    KINDS   REFERENCES   COMPLETE
+    shop      5b1f7f1e   1m ago   3/3     2            yes
 
     REPOSITORY   RULE   ENTRIES   KEEP   ARCHIVE   DELETE   SIZE          NOTE
-    shop/web     apps   11        4      0         7        ≤ 400.0 MiB
+    shop/web     apps   11        4      0         7        ≤ 400.0 MiB   oldest push 2026-02-10
     medium EC211: clusters are not declared in a file: one that is forgotten is not missed
       try: name every cluster with its uid in --clusters FILE
-    7 to delete, 0 to archive, 4 kept, 0 repositories refused; nothing pushed after 2026-11-22T08:59:00Z is touched
-    plan.json  sha256 HASH…  valid until 2026-11-23T10:00:00Z
+    7 to delete, 0 to archive, 4 kept, 0 repositories refused; nothing pushed after 2026-11-22 08:59 is touched
+    plan.json  sha256 HASH…  valid until 2026-11-23 10:00
     ");
     // The same again gives the same bytes, and what programs read is the file.
     let json = run.plan(&["-o", "json", "--plan-file", "again.json"]);
@@ -106,16 +106,17 @@ fn an_image_is_explained_with_every_vote() {
     run.plan(&[]);
     assert_snapshot!(run.text(&["explain", "shop/web:v2"]), @"
     0
-    shop/web  v2  sha256:612f7a0edd33d5c1a7f59b38db605f5f0f9bf63cb4ce753b9bad0ff3aa941412, 80.0 MiB, pushed 2026-03-10T08:00:00Z
+    shop/web:v2  sha256:612f7a0edd33d5c1a7f59b38db605f5f0f9bf63cb4ce753b9bad0ff3aa941412  image, 80.0 MiB, pushed 2026-03-10 (257d)
     KEPT by 1 vote
     VOTE     BY                         PATH
     in-use   shop/shop/CronJob/report   spec.jobTemplate.spec.template.spec.containers[0].image
+    without the CronJob it may go from 2026-11-29 10:00 (keepUsedWithin)
     ");
     assert_snapshot!(run.text(&["explain", "111122223333.dkr.ecr.eu-west-1.amazonaws.com/shop/web:v5"]), @"
     0
-    shop/web  v5  sha256:0b7318a6c82d1f2b001dbbaea9d0032743e2c4fee96c2805d9e4754906eb801d, 80.0 MiB, pushed 2026-06-10T08:00:00Z
+    shop/web:v5  sha256:0b7318a6c82d1f2b001dbbaea9d0032743e2c4fee96c2805d9e4754906eb801d  image, 80.0 MiB, pushed 2026-06-10 (165d)
     GOES: born 2026-06-10, older than 30d; no reference in 1 of 1 clusters
-    belongs to it: sha256-0b7318a6c82d1f2b001dbbaea9d0032743e2c4fee96c2805d9e4754906eb801d.sig
+    go with it, if nothing else keeps them: sha256-0b73….sig
     ");
     assert_snapshot!(run.text(&["explain", "shop/web:v9"]), @"
     1
@@ -136,7 +137,7 @@ fn nothing_may_go_where_an_inventory_is_incomplete() {
     run.text(&["inventory", "--cluster", "shop", "--now", "2026-11-22T09:59:00Z", "-f", &cluster]);
     let told = run.plan(&[]);
     assert!(told.starts_with("5\n"), "{told}");
-    assert!(told.contains("shop/web: InventoryIncomplete: the inventory of shop is incomplete"), "{told}");
+    assert!(told.contains("shop/web refused: InventoryIncomplete: the inventory of shop is incomplete"), "{told}");
     assert!(told.contains("0 to delete"), "{told}");
 }
 

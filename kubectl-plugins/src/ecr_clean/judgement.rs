@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kubeguard_core::ecr::aws::Ecr;
 use kubeguard_core::ecr::clusters::Clusters;
 use kubeguard_core::ecr::plan::{Plan, RefusalReason};
-use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan, plan_part};
+use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan, plan_explaining, plan_part};
 use kubeguard_core::ecr::policy::{Pattern, Policy};
 use kubeguard_core::ecr::snapshot::RegistrySnapshot;
 use kubeguard_core::ecr::state::CleanState;
@@ -98,7 +98,16 @@ impl Judgement {
     /// Judges every entry, as a plan does.
     pub(super) fn plan(&self) -> Plan {
         let make = if self.whole { plan } else { plan_part };
-        make(&Inputs {
+        make(&self.inputs())
+    }
+
+    /// Judges every entry, with every vote of those that an image names.
+    pub(super) fn plan_explaining(&self, image: &str) -> Plan {
+        plan_explaining(&self.inputs(), image)
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
             policy: &self.policy,
             clusters: &self.clusters,
             answers: &self.answers,
@@ -108,7 +117,7 @@ impl Judgement {
             now: self.now,
             tool: TOOL,
             offline: false,
-        })
+        }
     }
 
     /// Returns the inventories of the clusters that answered.

@@ -151,8 +151,11 @@ pub struct PlannedInventory {
     pub complete: bool,
     /// References in it.
     pub references: u64,
-    /// Kinds read.
+    /// Kinds asked for.
     pub kinds: u64,
+    /// Kinds read to their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds_read: Option<u64>,
     /// Texts that look like a reference and are none.
     pub suspicious: u64,
     /// Its hash.
@@ -270,6 +273,40 @@ impl RefusalReason {
             Self::AccessDenied => "the repository may not be read",
             Self::RegistryUnreadable => "the repository could not be read after all attempts",
             Self::ManifestUnreadable => "an index of the repository cannot be read",
+        }
+    }
+
+    /// Returns what to do about it, in a few words.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::InventoryMissing => {
+                "check its context and credentials; one that is off is declared with hibernatedSince or retired"
+            }
+            Self::InventoryIncomplete => {
+                "let it read what is named: kubectl ecr-clean rbac; of files, --complete says they are all"
+            }
+            Self::InventoryStale => "take it anew: kubectl ecr-clean inventory",
+            Self::InventoryAltered => "take it anew where it comes from",
+            Self::ClusterDuplicate => "correct one of the two sources",
+            Self::ClusterMismatch => "correct the source, or the uid in the clusters file",
+            Self::ClusterUndeclared => "declare it in the clusters file with its uid",
+            Self::ClusterDropped => "declare it again; one that was taken down with retired: {at: DAY}",
+            Self::ReplicationUnreadable => {
+                "allow ecr:DescribeRegistry; without such replication, replication: {assume: none}"
+            }
+            Self::ReplicaUsersUnknown => "declare the clusters that pull there with registries, or replication.noUsers",
+            Self::PullThroughUnreadable => {
+                "allow ecr:DescribePullThroughCacheRules; without such rules, pullThroughRules: none"
+            }
+            Self::UnparsedReference => "correct the reference",
+            Self::RewriteUnmapped => "add to policy.rewrites what leads from the one to the other: {from: …, to: …}",
+            Self::PullTimesUntrusted => "name it in pullTimes.trustedExclusions, or keepPulledWithin: 0",
+            Self::RepositoryTagInvalid => "correct that tag of the repository",
+            Self::CapExceeded => "look at what would go; if it is right, raise the cap",
+            Self::AccessDenied => "allow the read: kubectl ecr-clean iam prints the policy",
+            Self::RegistryUnreadable => "try again later",
+            Self::ManifestUnreadable => "push that index again",
         }
     }
 

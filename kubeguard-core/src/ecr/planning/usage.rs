@@ -267,14 +267,11 @@ impl Cast<'_, '_, '_> {
     fn elsewhere(&mut self, reference: &Reference, selector: &Selector, by: &str) {
         let Some(all) = self.all else { return };
         let name = &selector.repository;
-        let absent = match self.absent.get(name) {
-            Some(absent) => *absent,
-            None => {
-                let absent = !all.contains(name.as_str()) && self.policy.rule_for(name).is_some();
-                self.absent.insert(name.clone(), absent);
-                absent
-            }
-        };
+        let absent = self.absent.get(name).copied().unwrap_or_else(|| {
+            let absent = !all.contains(name.as_str()) && self.policy.rule_for(name).is_some();
+            self.absent.insert(name.clone(), absent);
+            absent
+        });
         if absent && reference.r#use != Use::Status {
             self.missing(reference, by);
         }
