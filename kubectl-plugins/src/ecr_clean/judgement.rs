@@ -129,26 +129,8 @@ impl Judgement {
 /// Returns the exit code of a judgement's gaps: usage that is not complete weighs more than a repository that cannot be
 /// read. What only concerns deletion is no gap.
 pub(super) fn gaps(plan: &Plan) -> ExitCode {
-    use RefusalReason::{
-        ClusterDropped, ClusterDuplicate, ClusterMismatch, ClusterUndeclared, InventoryAltered, InventoryIncomplete,
-        InventoryMissing, InventoryStale, PullThroughUnreadable,
-    };
     let has = |of: fn(RefusalReason) -> bool| plan.refused.iter().any(|refused| of(refused.reason));
-    let usage = |reason| {
-        matches!(
-            reason,
-            InventoryMissing
-                | InventoryIncomplete
-                | InventoryStale
-                | InventoryAltered
-                | ClusterDuplicate
-                | ClusterMismatch
-                | ClusterUndeclared
-                | ClusterDropped
-                | PullThroughUnreadable
-        )
-    };
-    if has(usage) {
+    if has(RefusalReason::is_missing_usage) {
         ExitCode::Unprovable
     } else if has(RefusalReason::is_unreadable) {
         ExitCode::Partly

@@ -310,6 +310,23 @@ impl RefusalReason {
         }
     }
 
+    /// Returns whether who uses what is not wholly known: nobody can say then that nothing is missing.
+    #[must_use]
+    pub const fn is_missing_usage(self) -> bool {
+        matches!(
+            self,
+            Self::InventoryMissing
+                | Self::InventoryIncomplete
+                | Self::InventoryStale
+                | Self::InventoryAltered
+                | Self::ClusterDuplicate
+                | Self::ClusterMismatch
+                | Self::ClusterUndeclared
+                | Self::ClusterDropped
+                | Self::PullThroughUnreadable
+        )
+    }
+
     /// Returns whether the registry could not be read, other than evidence that is missing (exit code 6 instead of 5).
     #[must_use]
     pub const fn is_unreadable(self) -> bool {
@@ -383,6 +400,15 @@ pub struct PlanFinding {
     pub message: String,
     /// What to do.
     pub remedy: PlanRemedy,
+    /// Who names the image, as in `prod/team/Deployment/web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The image that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The repository that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
 }
 
 /// What to do.

@@ -150,7 +150,7 @@ fn made(inputs: &Inputs<'_>, form: Form<'_>) -> Plan {
         if votes::cast(judged, repository, &history, &moment) {
             let name = judged.name;
             let message = format!("{name} was pulled from in the last 30 days by nobody whom an inventory names");
-            usage.findings.insert(found("EC213", message));
+            usage.findings.insert(found("EC213", message).of_repository(name));
         }
         closure::close(judged);
         planned.push(decide(judged, repository, &history, &moment, &mut refusals));
