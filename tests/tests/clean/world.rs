@@ -13,7 +13,7 @@ use kubeguard_core::ecr::look::{self, Look};
 use kubeguard_core::ecr::manifests::ManifestCache;
 use kubeguard_core::ecr::plan::{Decision, Plan, PlanFinding, RefusalReason};
 use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, configs_to_read, plan};
-use kubeguard_core::ecr::policy::{Assumption, Policy};
+use kubeguard_core::ecr::policy::{Assumption, Policy, Window};
 use kubeguard_core::ecr::snapshot::{ProblemKind, RegistrySnapshot};
 use kubeguard_core::ecr::state::{CleanState, EntryHistory, KeyUse, KnownCluster, RepositoryHistory, TagHistory};
 use kubeguard_core::ecr::verify::verify;
@@ -101,7 +101,8 @@ fn everywhere(value: Value, spell: &impl Fn(&str) -> String) -> Value {
 fn pushed(written: &Written, spell: impl Fn(&str) -> String) -> Push {
     let mut push = if written.children.is_empty() { image(&written.name) } else { index(&written.name) };
     for child in &written.children {
-        push = push.children([child.as_str()]);
+        // Nobody has pushed what is gone.
+        push = if child.starts_with("GONE") { push.lacking(child) } else { push.children([child.as_str()]) };
     }
     for tag in written.tags.iter().flatten() {
         push = push.tag(&spell(tag));
