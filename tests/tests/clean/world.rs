@@ -519,9 +519,10 @@ fn declared(row: &Row) -> Clusters {
     };
     let told = row.clusters.iter().map(|(name, told)| Cluster {
         registries: told.registries.clone(),
-        source: Some(match told.manifests {
-            true => ClusterSource::Manifests(Vec::new()),
-            false => ClusterSource::Context(name.clone()),
+        source: Some(if told.manifests {
+            ClusterSource::Manifests(Vec::new())
+        } else {
+            ClusterSource::Context(name.clone())
         }),
         hibernated_since: told.hibernated.then(|| "2026-10-01".parse().expect("a day")),
         retired: told.retired.map(|at| Retired { at, wait: Window::days(14) }),
