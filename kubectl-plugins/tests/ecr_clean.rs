@@ -131,6 +131,32 @@ fn an_image_is_explained_with_every_vote() {
 }
 
 #[test]
+fn an_inventory_records_what_is_in_use_for_the_next_plan() {
+    let run = Run::new();
+    let take = |more: &[&str]| {
+        let cluster = example("cluster.yaml");
+        let args =
+            ["inventory", "--cluster", "shop", "--complete", "--now", "2026-11-22T09:59:00Z", "-q", "-f", &cluster];
+        run.text(&[&args[..], more].concat())
+    };
+    let unknown = take(&["--state", "state"]);
+    assert!(unknown.starts_with("2\n") && unknown.contains("give --policy with a registry"), "{unknown}");
+    let registry = "registry: {account: \"111122223333\", region: eu-west-1}";
+    let rule = "{name: apps, repositories: [\"shop/**\"], action: report}";
+    run.file("own.yaml", &format!("apiVersion: kubeguard.dev/v1\nkind: CleanPolicy\n{registry}\nrules:\n- {rule}\n"));
+    let told = take(&["--state", "state", "--policy", "own.yaml"]);
+    assert!(told.starts_with("0\n"), "{told}");
+    let state: Value = serde_json::from_str(&run.read("state/state.json")).unwrap();
+    let uses: Vec<&str> = state["uses"].as_array().unwrap().iter().filter_map(|used| used["key"].as_str()).collect();
+    assert_eq!(uses, ["shop/web:v2", "shop/web:v7"]);
+    assert_eq!(state["uses"][0]["by"], "shop/shop/CronJob/report");
+    // From now on the folder tells whose state it is, and taking the same again adds nothing.
+    assert!(take(&["--state", "state"]).starts_with("0\n"));
+    let again: Value = serde_json::from_str(&run.read("state/state.json")).unwrap();
+    assert_eq!(again, state);
+}
+
+#[test]
 fn nothing_may_go_where_an_inventory_is_incomplete() {
     let run = Run::new();
     let cluster = example("cluster.yaml");

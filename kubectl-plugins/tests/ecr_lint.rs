@@ -116,7 +116,7 @@ fn a_lifecycle_rule_that_takes_what_is_in_use_is_told_with_rule_cluster_and_work
     SEVERITY   RULE    REPOSITORY   MESSAGE
     critical   EC201   app          lifecycle rule 20 removes app:v4 within 24h; used by prod/payments/StatefulSet/ledger
     medium     EC203   app          lifecycle rule 10 matches nothing: tags must match "prod-*" AND "release-*" at once
-    2 findings: 1 critical, 1 medium · 2 objects, 7 rules
+    2 findings: 1 critical, 1 medium · 2 objects, 13 rules
     "#);
     assert_eq!(world.count("StartLifecyclePolicyPreview"), 1, "a repository without a policy is not previewed");
     assert!(world.ecr.store().journal().is_empty(), "nothing is changed");
@@ -125,7 +125,7 @@ fn a_lifecycle_rule_that_takes_what_is_in_use_is_told_with_rule_cluster_and_work
     let base = world.text(&format!("{LINT} --repository base"));
     assert_snapshot!(base, @"
     0
-    no findings · 1 object, 7 rules
+    no findings · 1 object, 13 rules
     ");
 }
 
@@ -182,7 +182,7 @@ fn a_preview_that_may_not_be_read_is_not_judged_and_the_rest_is() {
     6
     SEVERITY   RULE    REPOSITORY   MESSAGE
     medium     EC203   app          lifecycle rule 10 matches nothing: tags must match "prod-*" AND "release-*" at once
-    1 finding: 1 medium · 2 objects, 7 rules
+    1 finding: 1 medium · 2 objects, 13 rules
     not judged: EC201, EC202: app: StartLifecyclePolicyPreview of app: AccessDeniedException: User: arn:aws:iam::111122223333:user/cleaner is not authorized to perform: ecr:StartLifecyclePolicyPreview on resource: arn:aws:ecr:us-east-1:111122223333:repository/app because no identity-based policy allows the ecr:StartLifecyclePolicyPreview action
     "#);
     world.ecr.store().heal();
@@ -227,7 +227,7 @@ fn our_own_role_is_told_how_to_leave_no_pull_times() {
     0
     SEVERITY   RULE    REPOSITORY   MESSAGE
     low        EC207   -            arn:aws:iam::111122223333:user/cleaner counts as a puller when it reads manifests; exclude it with: aws ecr register-pull-time-update-exclusion --principal-arn arn:aws:iam::111122223333:user/cleaner
-    1 finding: 1 low · 1 object, 7 rules
+    1 finding: 1 low · 1 object, 13 rules
     ");
 }
 

@@ -371,9 +371,10 @@ impl Row {
     fn clusters(&self) -> Clusters {
         let cluster = |(name, told): (&String, &Told)| Cluster {
             name: name.clone(),
-            source: Some(match told.manifests {
-                true => ClusterSource::Manifests(Vec::new()),
-                false => ClusterSource::Context(name.clone()),
+            source: Some(if told.manifests {
+                ClusterSource::Manifests(Vec::new())
+            } else {
+                ClusterSource::Context(name.clone())
             }),
             uid: None,
             registries: told.registries.clone(),

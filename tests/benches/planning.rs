@@ -87,11 +87,14 @@ fn running(pods: usize, images: usize, now: Timestamp) -> Vec<Reference> {
     let pod = |number: usize| {
         let (repository, at) = (number % (images / EACH), number % EACH);
         let spec = format!("{host}/{}:v{at}", name(repository));
-        let unknown = number.is_multiple_of(10);
-        let ran = match unknown {
-            true => Digest::of(format!("config {number}").as_bytes()).to_string(),
-            false => format!("{host}/{}@{}", name(repository), Digest::of(format!("{repository}/{at}").as_bytes())),
+        let digest = Digest::of(format!("{repository}/{at}").as_bytes());
+        let nobody = Digest::of(format!("config {number}").as_bytes());
+        let ran = if number.is_multiple_of(10) {
+            nobody.to_string()
+        } else {
+            format!("{host}/{}@{digest}", name(repository))
         };
+        let days = i64::try_from(number % 90).expect("a small number") + 1;
         let reference = |path: &str, image: String, r#use: Use| Reference {
             namespace: Some(format!("team-{}", number % 100)),
             kind: "ReplicaSet".to_owned(),
@@ -100,7 +103,7 @@ fn running(pods: usize, images: usize, now: Timestamp) -> Vec<Reference> {
             image,
             r#use,
             container: Some("app".to_owned()),
-            started_at: now.checked_sub(SignedDuration::from_hours(24 * (1 + (number as i64) % 90))).ok(),
+            started_at: now.checked_sub(SignedDuration::from_hours(24 * days)).ok(),
             ..Reference::default()
         };
         let status = Reference {

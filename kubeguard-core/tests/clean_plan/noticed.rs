@@ -25,7 +25,7 @@ fn of<'a>(plan: &'a Plan, rule: &str) -> Vec<&'a PlanFinding> {
     plan.findings.iter().filter(|finding| finding.rule == rule).collect()
 }
 
-fn pod(spec: &str, status: Value) -> Value {
+fn pod(spec: &str, status: &Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "namespace": "team"},
         "spec": {"containers": [{"name": "a", "image": spec}]},
         "status": {"phase": "Running", "startTime": "2026-11-21T00:00:00Z", "containerStatuses": [status]}})
@@ -149,7 +149,7 @@ fn every_finding_is_of_a_rule_and_no_more_severe_than_it() {
 fn a_tag_that_moved_is_found_and_one_platform_of_an_index_is_the_same_image() {
     let status = |image: &str| json!({"name": "a", "imageID": image});
     let found = |spec: &str, image: &str| {
-        let row = row(json!({"id": "EC105", "clusters": {"A": {"objects": [pod(spec, status(image))]}},
+        let row = row(json!({"id": "EC105", "clusters": {"A": {"objects": [pod(spec, &status(image))]}},
             "entries": [{"name": "I1", "children": ["a", "b"], "tags": ["m1"]}, {"name": "a"}, {"name": "b"}]}));
         let policy = row.policy(&table().base);
         let inventory = row.inventory("A", &row.clusters["A"], &policy);
@@ -173,7 +173,7 @@ fn a_tag_that_moved_is_found_and_one_platform_of_an_index_is_the_same_image() {
 fn only_images_in_use_are_read_to_explain_a_digest() {
     let wanted = |spec: &str, image: &str, configs: Value| {
         let row = row(json!({"id": "T76", "configs": configs,
-            "clusters": {"A": {"objects": [pod(spec, json!({"name": "a", "imageID": image}))]}},
+            "clusters": {"A": {"objects": [pod(spec, &json!({"name": "a", "imageID": image}))]}},
             "entries": [{"name": "I1", "children": ["a", "b"], "tags": ["m1"]}, {"name": "a"}, {"name": "b"}]}));
         let policy = row.policy(&table().base);
         let answer = row.answer("A", &policy);
@@ -195,7 +195,7 @@ fn only_images_in_use_are_read_to_explain_a_digest() {
 /// Pods that run digests which nobody knows, each named after how many hours ago it began.
 fn strangers(hours: &[u32]) -> Vec<Value> {
     let pod = |hours: &u32| {
-        let mut pod = pod("HOST/app:v5", json!({"name": "a", "imageID": format!("<X{hours}>")}));
+        let mut pod = pod("HOST/app:v5", &json!({"name": "a", "imageID": format!("<X{hours}>")}));
         pod["metadata"]["name"] = format!("x{hours:02}").into();
         pod["status"]["startTime"] = ago(f64::from(*hours)).to_string().into();
         pod
@@ -273,7 +273,7 @@ fn uses_are_recorded_by_key_without_a_registry_and_recording_twice_adds_nothing(
         "spec": {"template": {"spec": {"containers": [{"name": "a", "image": "HOST/app:v7"}]}}},
         "status": {"conditions": [{"type": "Complete", "status": "True"}]}});
     let mut row = row(json!({"id": "uses", "rule": {"keepUsedWithin": "7d"},
-        "clusters": {"A": {"uses": ["v2", "v3@<D4>"], "objects": [job, pod("docker.io/library/nginx:1", json!({}))]}}}));
+        "clusters": {"A": {"uses": ["v2", "v3@<D4>"], "objects": [job, pod("docker.io/library/nginx:1", &json!({}))]}}}));
     let policy = row.policy(&base);
     let inventory = row.inventory("A", &row.clusters["A"], &policy);
     let mut state = CleanState::new(row.registry_id(), now());
