@@ -9,9 +9,11 @@ pub mod hosts;
 pub mod inventory;
 mod parse;
 pub mod reference;
+pub mod signature;
 
 pub use extract::{Collector, Found, ImagePod, is_built_in};
 pub use hosts::{HostMap, Mapping};
 pub use inventory::{Inventory, Reference, Use};
 pub use parse::{is_ecr_like, is_path};
 pub use reference::{Digest, ImageKey, ImageRef, Partition, RegistryId};
+pub use signature::{CheckingKey, SignatureError, SigningKey};

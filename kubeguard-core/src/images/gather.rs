@@ -414,8 +414,8 @@ impl Inventory {
     /// Reads an inventory's file; `file` is only named in errors.
     ///
     /// # Errors
-    /// [`Error::File`] for text that is no inventory, is cut off, is of another version, or says something else than
-    /// its own hash vouches for.
+    /// [`Error::File`] for text that is no inventory, is cut off, or is of another version; [`Error::Altered`] for one
+    /// that says something else than its own hash vouches for.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
         let wrong = |line: usize, column: usize, problem: String, hint: &str| Error::File {
             file: file.to_owned(),
@@ -442,8 +442,8 @@ impl Inventory {
             serde_json::from_value(value).map_err(|error| wrong(1, 1, format!("this is no inventory: {error}"), ""))?;
         let hash = inventory.hash();
         if inventory.sha256 != hash {
-            let problem = format!("it was altered: its hash is {}, it says {}", short(&hash), short(&inventory.sha256));
-            return Err(wrong(1, 1, problem, "take it anew; an inventory is never edited"));
+            let (file, says) = (file.to_owned(), short(&inventory.sha256).to_owned());
+            return Err(Error::Altered { file, hash: short(&hash).to_owned(), says });
         }
         Ok(inventory)
     }
@@ -485,7 +485,8 @@ mod tests {
         let text = serde_json::to_string_pretty(&inventory).unwrap();
         assert_eq!(Inventory::parse("i.json", &text).unwrap(), inventory);
         let told = |text: &str| Inventory::parse("i.json", text).unwrap_err().to_string();
-        assert!(told(&text.replace("web:1", "web:2")).contains("it was altered"));
+        let altered = Inventory::parse("i.json", &text.replace("web:1", "web:2")).unwrap_err();
+        assert!(matches!(altered, Error::Altered { .. }), "{altered}");
         assert!(told(&text[..text.len() - 3]).contains("the file is cut off"));
         assert!(told(&text.replace("kubeguard.dev/v1", "kubeguard.dev/v2")).contains("no inventory of version"));
     }
