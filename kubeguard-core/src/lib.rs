@@ -23,6 +23,7 @@
 //! ```
 
 pub mod access;
+pub mod audit;
 pub mod canonical;
 pub mod cron;
 #[cfg(feature = "ecr")]

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use jiff::Timestamp;
 use kubeguard_core::access::Access;
 
+use super::explain::ExplainArgs;
+use super::inventory::InventoryArgs;
+use super::plan::PlanArgs;
 use super::{BINARY, NAME};
 use crate::cli::ChatterArgs;
 use crate::duration::parse_limit;
@@ -84,39 +86,6 @@ pub(super) struct SourceArgs {
     pub(super) inventory: Vec<PathBuf>,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct InventoryArgs {
-    #[command(flatten)]
-    pub(super) source: SourceArgs,
-    /// Policy whose scan settings and aliases hold
-    #[arg(long, value_name = "FILE")]
-    pub(super) policy: Option<PathBuf>,
-    /// Folder for the files, one NAME.json for each cluster
-    #[arg(long, value_name = "DIR", default_value = "inventories")]
-    pub(super) dir: PathBuf,
-    /// Make an inventory of files instead of a cluster: file, folder, or - for standard input; repeatable
-    #[arg(short, long, value_name = "FILE", requires = "cluster")]
-    pub(super) filename: Vec<String>,
-    /// Read the folders of -f with their folders
-    #[arg(short = 'R', long)]
-    pub(super) recursive: bool,
-    /// Label of the cluster that the files are of
-    #[arg(long, value_name = "NAME")]
-    pub(super) cluster: Option<String>,
-    /// Uid of that cluster's namespace kube-system
-    #[arg(long, value_name = "UID", requires = "filename")]
-    pub(super) uid: Option<String>,
-    /// The files are all that there is
-    #[arg(long, requires = "filename")]
-    pub(super) complete: bool,
-    /// The moment that counts as now with -f [default: the current time]
-    #[arg(long, value_name = "RFC3339")]
-    pub(super) now: Option<Timestamp>,
-    /// How the answer is written
-    #[arg(short, long, value_parser = ["table", "wide", "json"], default_value = "table", value_name = "FORMAT")]
-    pub(super) output: String,
-}
-
 /// Which registry, and who is asking.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Registry")]
@@ -133,46 +102,4 @@ pub(super) struct AwsArgs {
     /// Address that answers for ECR [default: that of the AWS configuration]
     #[arg(long, value_name = "URL")]
     pub(super) endpoint_url: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct PlanArgs {
-    #[command(flatten)]
-    pub(super) source: SourceArgs,
-    /// Policy: which repositories, what stays, how much may go at once
-    #[arg(long, value_name = "FILE")]
-    pub(super) policy: PathBuf,
-    #[command(flatten)]
-    pub(super) aws: AwsArgs,
-    /// Folder for what earlier plans saw [default: the user's own, by registry]
-    #[arg(long, value_name = "DIR")]
-    pub(super) state: Option<PathBuf>,
-    /// Where the plan is written
-    #[arg(long, value_name = "FILE", default_value = "plan.json")]
-    pub(super) plan_file: PathBuf,
-    /// Save what was seen of the registry
-    #[arg(long, value_name = "FILE", conflicts_with = "registry_file")]
-    pub(super) save_registry: Option<PathBuf>,
-    /// Plan with a saved registry, without AWS; such a plan cannot be applied
-    #[arg(long, value_name = "FILE")]
-    pub(super) registry_file: Option<PathBuf>,
-    /// The moment that counts as now [default: the registry's clock]
-    #[arg(long, value_name = "RFC3339")]
-    pub(super) now: Option<Timestamp>,
-    /// How the answer is written; json is the plan file itself
-    #[arg(short, long, value_parser = ["table", "json", "name"], default_value = "table", value_name = "FORMAT")]
-    pub(super) output: String,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct ExplainArgs {
-    /// Image, as in app:v2 or app@sha256:…
-    #[arg(value_name = "IMAGE")]
-    pub(super) image: String,
-    /// The plan
-    #[arg(long, value_name = "FILE", default_value = "plan.json")]
-    pub(super) plan_file: PathBuf,
-    /// How the answer is written
-    #[arg(short, long, value_parser = ["table", "json"], default_value = "table", value_name = "FORMAT")]
-    pub(super) output: String,
 }

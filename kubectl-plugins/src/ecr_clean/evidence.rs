@@ -13,7 +13,8 @@ use kubeguard_core::images::gather::{Reading, of_manifests, read};
 use kubeguard_core::images::inventory::Scan;
 use kubeguard_core::images::{CheckingKey, HostMap, Inventory};
 
-use super::args::{ClusterAccess, InventoryArgs, SourceArgs};
+use super::args::{ClusterAccess, SourceArgs};
+use super::inventory::InventoryArgs;
 use super::{TOOL, files, screens, usage};
 use crate::terminal::Terminal;
 

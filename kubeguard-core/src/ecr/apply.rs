@@ -38,6 +38,7 @@ pub use outcome::{Applied, Item, ItemState, SkipReason, Stop, StopReason, Totals
 
 use self::lease::Good;
 use self::pace::Pace;
+use super::clusters::Clusters;
 use super::manifests::ManifestCache;
 use super::plan::{Decision, Plan, PlanFinding, Refused};
 use super::registry::Registry;
@@ -73,6 +74,8 @@ pub struct Demands<'a> {
     pub sha256: Option<&'a str>,
     /// Hash of the policy that is given beside the plan.
     pub policy_sha256: Option<&'a str>,
+    /// The clusters that are given beside the plan: they must be the same, wherever they are read now.
+    pub clusters: Option<&'a Clusters>,
     /// File that keeps the manifests of what is deleted.
     pub tombstones: Option<&'a Path>,
 }

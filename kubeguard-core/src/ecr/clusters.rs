@@ -1,6 +1,7 @@
 //! Which clusters must answer before anything may go.
 
 mod parse;
+mod planned;
 
 use std::path::PathBuf;
 

@@ -614,7 +614,8 @@ fn resolved(policy: &Policy, moment: &Moment<'_>) -> Resolved {
     }
 }
 
-fn planned_cluster(cluster: &Cluster) -> PlannedCluster {
+/// A declared cluster, as plans have it.
+pub(super) fn planned_cluster(cluster: &Cluster) -> PlannedCluster {
     let path = |path: &std::path::PathBuf| path.display().to_string();
     let (mut context, mut inventory, mut manifests) = (None, None, Vec::new());
     match &cluster.source {

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::gather::Source;
+
 use super::policy::{Level, words};
 use super::verdict::{Note, Read, Verdict};
 
@@ -24,15 +26,6 @@ words! {
         /// No further answer can come: rights or connection are lost, or a recording ends early.
         Cut = "cut",
     }
-}
-
-/// Where an object was named: a file and the line on which it begins.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Source {
-    /// Path as given; `-` is standard input.
-    pub file: String,
-    /// Line, counted from 1.
-    pub line: u64,
 }
 
 /// Calls made to the server.

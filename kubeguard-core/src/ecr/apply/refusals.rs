@@ -27,8 +27,8 @@ pub(super) fn of_plan<R: Registry, E: Evidence>(apply: &Apply<'_, R, E>) -> Opti
     if apply.demands.policy_sha256.is_some_and(|given| given != plan.policy_sha256) {
         return stop(StopReason::PolicyChanged, "make a new plan with the policy that is given".to_owned());
     }
-    if let Some(why) = expired(plan, (apply.clock)()) {
-        return stop(StopReason::PlanExpired, why);
+    if let Some(why) = apply.demands.clusters.and_then(|clusters| clusters.differ(&plan.clusters)) {
+        return stop(StopReason::PolicyChanged, why);
     }
     let nothing = plan.images.iter().all(|image| image.decision == Decision::Keep);
     match plan.refused.first() {
@@ -37,15 +37,21 @@ pub(super) fn of_plan<R: Registry, E: Evidence>(apply: &Apply<'_, R, E>) -> Opti
     }
 }
 
-fn expired(plan: &Plan, now: Timestamp) -> Option<String> {
+/// Why a plan does not count any more, or not yet.
+fn expired(plan: &Plan, now: Timestamp) -> Option<Stop> {
     let age = now.duration_since(plan.created_at);
-    if age > plan.policy.max_plan_age.0 {
-        return Some(format!("it was made at {} and counts until {}", plan.created_at, plan.resolved.expires));
-    }
-    (-age > plan.policy.max_clock_skew.0).then(|| format!("it was made at {}, and now is {now}", plan.created_at))
+    let why = if age > plan.policy.max_plan_age.0 {
+        format!("it was made at {} and counts until {}", plan.created_at, plan.resolved.expires)
+    } else if -age > plan.policy.max_clock_skew.0 {
+        format!("it was made at {}, and now is {now}", plan.created_at)
+    } else {
+        return None;
+    };
+    Some(Stop::new(StopReason::PlanExpired, why))
 }
 
-/// Who asks, where that is somebody of the account that asked for the plan.
+/// Who asks, where that is somebody of the account that asked for the plan, and the plan still counts by the registry's
+/// own time, which is known from the same answer.
 ///
 /// # Errors
 /// [`Error::Registry`] when nobody can say whose credentials these are.
@@ -55,12 +61,13 @@ pub(super) async fn of_caller<R: Registry, E: Evidence>(apply: &Apply<'_, R, E>)
         source: Box::new(source),
     })?;
     let planned = account(&apply.plan.caller);
-    Ok(if planned == Some(caller.account.as_str()) {
-        Ok(caller.arn)
-    } else {
+    if planned != Some(caller.account.as_str()) {
         let planned = planned.unwrap_or("nobody that can be told");
-        Err(Stop::new(StopReason::WrongAccount, format!("they are of {}, not of {planned}", caller.account)))
-    })
+        let detail = format!("they are of {}, not of {planned}", caller.account);
+        return Ok(Err(Stop::new(StopReason::WrongAccount, detail)));
+    }
+    let now = apply.registry.now().unwrap_or_else(|| (apply.clock)());
+    Ok(expired(apply.plan, now).map_or(Ok(caller.arn), Err))
 }
 
 /// The account of an ARN, or of `account/ACCOUNT`.

@@ -82,8 +82,11 @@ impl AwsAccess {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts.clone())
             .interceptor(clock.clone());
-        let mut sts =
-            aws_sdk_sts::config::Builder::from(config).retry_config(RetryConfig::disabled()).timeout_config(timeouts);
+        let mut sts = aws_sdk_sts::config::Builder::from(config)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            // It is AWS' time too, and it is known before anything of the registry is read.
+            .interceptor(clock.clone());
         if config.http_client().is_none() {
             ecr = ecr.http_client(http_client());
             sts = sts.http_client(http_client());

@@ -1,0 +1,94 @@
+//! `kubectl ecr-clean inventory`: what clusters name, a file for each.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use kubeguard_core::error::Result;
+use kubeguard_core::images::inventory::Scan;
+use kubeguard_core::images::{HostMap, Inventory};
+
+use super::args::{Args, SourceArgs};
+use super::evidence::{self, Evidence};
+use super::{files, screens};
+use crate::exit::ExitCode;
+use crate::explain;
+use crate::terminal::Terminal;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InventoryArgs {
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+    /// Policy whose scan settings and aliases hold
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: Option<PathBuf>,
+    /// Folder for the files, one NAME.json for each cluster
+    #[arg(long, value_name = "DIR", default_value = "inventories")]
+    pub(super) dir: PathBuf,
+    /// Make an inventory of files instead of a cluster: file, folder, or - for standard input; repeatable
+    #[arg(short, long, value_name = "FILE", requires = "cluster")]
+    pub(super) filename: Vec<String>,
+    /// Read the folders of -f with their folders
+    #[arg(short = 'R', long)]
+    pub(super) recursive: bool,
+    /// Label of the cluster that the files are of
+    #[arg(long, value_name = "NAME")]
+    pub(super) cluster: Option<String>,
+    /// Uid of that cluster's namespace kube-system
+    #[arg(long, value_name = "UID", requires = "filename")]
+    pub(super) uid: Option<String>,
+    /// The files are all that there is
+    #[arg(long, requires = "filename")]
+    pub(super) complete: bool,
+    /// The moment that counts as now with -f [default: the current time]
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) now: Option<Timestamp>,
+    /// How the answer is written
+    #[arg(short, long, value_parser = ["table", "wide", "json"], default_value = "table", value_name = "FORMAT")]
+    pub(super) output: String,
+}
+
+/// Takes the inventories that are asked for.
+pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {
+    let policy = asked.policy.as_deref().map(files::policy).transpose()?;
+    let (scan, hosts) = match &policy {
+        Some(policy) => (policy.scan.clone(), policy.hosts()),
+        None => (Scan::default(), HostMap::default()),
+    };
+    if !asked.filename.is_empty() {
+        let inventory = evidence::of_files(asked, &scan, &hosts, asked.now.unwrap_or_else(Timestamp::now))?;
+        return show(&[inventory], asked, terminal);
+    }
+    let clusters = evidence::clusters(&asked.source, true)?;
+    let evidence = Evidence { access: &args.access, scan: &scan, hosts: &hosts, terminal };
+    let mut inventories = Vec::new();
+    let mut failed = false;
+    for (name, inventory) in evidence.live(&clusters).await {
+        match inventory {
+            Ok(inventory) => inventories.push(inventory),
+            Err(error) => {
+                failed = true;
+                terminal.complain(&format!("cluster {name}:"));
+                explain::show(terminal, &error);
+            }
+        }
+    }
+    let code = show(&inventories, asked, terminal)?;
+    Ok(if failed { ExitCode::NoAnswer } else { code })
+}
+
+fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {
+    if asked.output == "json" {
+        for inventory in inventories {
+            terminal.answer(&files::pretty(inventory)?);
+        }
+    } else {
+        for inventory in inventories {
+            let path = asked.dir.join(format!("{}.json", inventory.cluster));
+            files::write(&path, &files::pretty(inventory)?)?;
+            terminal.say(&format!("written: {}", path.display()));
+        }
+        terminal.answer(&screens::inventories(inventories, asked.output == "wide"));
+    }
+    let complete = inventories.iter().all(|inventory| inventory.complete);
+    Ok(if complete { ExitCode::Yes } else { ExitCode::Unprovable })
+}

@@ -1,0 +1,105 @@
+//! `kubectl ecr-clean plan`: what would go, what stays and why.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use kubeguard_core::ecr::plan::{Plan, RefusalReason};
+use kubeguard_core::ecr::planning::{Inputs, plan};
+use kubeguard_core::ecr::state::CleanState;
+use kubeguard_core::error::Result;
+
+use super::args::{Args, AwsArgs, SourceArgs};
+use super::evidence::{self, Evidence};
+use super::files::StateFolder;
+use super::registry::look;
+use super::{TOOL, files, screens};
+use crate::exit::ExitCode;
+use crate::terminal::Terminal;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+    /// Policy: which repositories, what stays, how much may go at once
+    #[arg(long, value_name = "FILE")]
+    pub(super) policy: PathBuf,
+    #[command(flatten)]
+    pub(super) aws: AwsArgs,
+    /// Folder for what earlier plans saw [default: the user's own, by registry]
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+    /// Where the plan is written
+    #[arg(long, value_name = "FILE", default_value = "plan.json")]
+    pub(super) plan_file: PathBuf,
+    /// Save what was seen of the registry
+    #[arg(long, value_name = "FILE", conflicts_with = "registry_file")]
+    pub(super) save_registry: Option<PathBuf>,
+    /// Plan with a saved registry, without AWS; such a plan cannot be applied
+    #[arg(long, value_name = "FILE")]
+    pub(super) registry_file: Option<PathBuf>,
+    /// The moment that counts as now [default: the registry's clock]
+    #[arg(long, value_name = "RFC3339")]
+    pub(super) now: Option<Timestamp>,
+    /// How the answer is written; json is the plan file itself
+    #[arg(short, long, value_parser = ["table", "json", "name"], default_value = "table", value_name = "FORMAT")]
+    pub(super) output: String,
+}
+
+/// Makes a plan and writes it.
+pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Result<ExitCode> {
+    let policy = files::policy(&asked.policy)?;
+    let clusters = evidence::clusters(&asked.source, false)?;
+    let saved = asked.registry_file.as_deref().map(files::registry).transpose()?;
+    let offline = saved.is_some();
+    let hosts = policy.hosts();
+    let evidence = Evidence { access: &args.access, scan: &policy.scan, hosts: &hosts, terminal };
+    let (registry, state) = if let Some(registry) = saved {
+        let state = StateFolder::new(asked.state.as_deref(), &registry.registry)?;
+        (registry, state)
+    } else {
+        look(asked, &policy, terminal).await?
+    };
+    let now = asked.now.unwrap_or(registry.taken_at);
+    let earlier = state.read(&registry.registry)?;
+    let keep_lists = files::keep_lists(&policy, &asked.policy, now)?;
+    let answers = evidence.answers(&clusters, &asked.source, now).await?;
+    let inputs = Inputs {
+        policy: &policy,
+        clusters: &clusters,
+        answers: &answers,
+        registry: &registry,
+        state: earlier.as_ref(),
+        keep_lists: &keep_lists,
+        now,
+        tool: TOOL,
+        offline,
+    };
+    let plan = plan(&inputs);
+    if let Some(file) = &asked.save_registry {
+        files::write(file, &files::pretty(&registry)?)?;
+    }
+    let text = files::pretty(&plan)?;
+    files::write(&asked.plan_file, &text)?;
+    if !offline {
+        let first = CleanState::new(registry.registry.clone(), now);
+        state.write(&earlier.as_ref().unwrap_or(&first).after(&plan, &inputs))?;
+    }
+    match asked.output.as_str() {
+        "json" => drop(terminal.answer(&text)),
+        "name" => drop(terminal.answer(&screens::names(&plan))),
+        _ => drop(terminal.answer(&screens::plan(&plan, &asked.plan_file, terminal.colour()))),
+    }
+    Ok(code(&plan))
+}
+
+/// Returns the exit code of a plan: evidence that is missing weighs more than a repository that cannot be read.
+fn code(plan: &Plan) -> ExitCode {
+    let reasons: Vec<RefusalReason> = plan.refused.iter().map(|refused| refused.reason).collect();
+    if reasons.iter().any(|reason| !reason.is_unreadable()) {
+        ExitCode::Unprovable
+    } else if reasons.is_empty() {
+        ExitCode::Yes
+    } else {
+        ExitCode::Partly
+    }
+}
