@@ -61,6 +61,7 @@ fn measure(images: usize) {
         registry: &registry,
         state: None,
         keep_lists: &[],
+        salt: None,
         now,
         tool: "bench",
         offline: false,

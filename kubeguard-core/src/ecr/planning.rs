@@ -7,6 +7,7 @@ mod closure;
 pub(super) mod deployed;
 mod evidence;
 mod graph;
+mod hidden;
 mod keep_list;
 mod names;
 mod usage;
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 
 use self::evidence::Evidence;
 use self::graph::Graph;
+use self::hidden::Hidden;
 use self::names::Names;
 use self::usage::{Judged, Usage};
 use self::votes::{History, Moment};
@@ -30,7 +32,7 @@ use super::policy::{Action, Cap, Policy, Rule, Window};
 use super::snapshot::{ProblemKind, Reading, RegistrySnapshot, RepositorySnapshot, Status};
 use super::state::CleanState;
 use crate::canonical;
-use crate::images::Inventory;
+use crate::images::{Inventory, Salt};
 pub use keep_list::KeptImage;
 
 /// Votes of one kind that a plan lists per entry.
@@ -60,6 +62,8 @@ pub struct Inputs<'a> {
     pub state: Option<&'a CleanState>,
     /// Lines of keep lists.
     pub keep_lists: &'a [KeptImage],
+    /// What names in hashed inventories are hidden with; without it such an inventory is incomplete.
+    pub salt: Option<&'a Salt>,
     /// The registry's clock.
     pub now: Timestamp,
     /// As in `kubeguard 0.4.0`.
@@ -71,8 +75,8 @@ pub struct Inputs<'a> {
 /// Makes the plan. It is written even when everything is refused.
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
-    let Inputs { policy, clusters, answers, registry, state, now, .. } = *inputs;
-    let mut evidence = evidence::weigh(policy, clusters, answers, registry, state, now);
+    let Inputs { policy, clusters, registry, state, now, .. } = *inputs;
+    let mut evidence = evidence::weigh(inputs);
     let included = included(policy, registry);
     let rules: Vec<(&RepositorySnapshot, Result<Rule, String>)> =
         included.iter().map(|(repository, rule)| (*repository, safer(rule, repository))).collect();
@@ -96,7 +100,9 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         Reading::Failed(_) => &[],
     };
     let mut names = Names::new(&registry.registry, policy, pull_through, evidence.replication);
-    let mut usage = usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, policy);
+    let hidden =
+        Hidden::new(inputs.salt, &evidence.spoken, &judged, &registry.registry, pull_through, evidence.replication);
+    let mut usage = usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, &hidden, policy);
     deployed::cast(state, &mut judged);
     let watermark = usage::oldest(&evidence.spoken)
         .and_then(|(start, cluster)| Some((start.checked_sub(policy.inventory_margin.0).ok()?, cluster)));

@@ -464,6 +464,7 @@ impl<'a> Collector<'a> {
                 kind,
                 name,
                 container: container.clone(),
+                ..Rewritten::default()
             });
         }
         rewritten.into_iter().collect()

@@ -139,6 +139,8 @@ pub(crate) struct Told {
     pub(crate) incomplete: Option<String>,
     pub(crate) hours_old: f64,
     pub(crate) hibernated: bool,
+    /// Its inventory hides every name.
+    pub(crate) hashed: bool,
     /// Items of a page at most.
     pub(crate) pages: Option<usize>,
     /// The server forgets once where a list in pages was.

@@ -9,8 +9,10 @@ use super::super::plan::{Foreign, PlanFinding, PlanRemedy, RefusalReason, Refuse
 use super::super::policy::{Keep, Policy, Rule};
 use super::graph::Graph;
 use super::keep_list::KeptImage;
-use super::names::{Meaning, Names, Selector, readable};
-use crate::images::inventory::{Suspicion, Suspicious, Templated, TextWithoutTag};
+use super::hidden::{Hidden, Place, What, pulls_here};
+use super::names::{Meaning, Names, Selector};
+use crate::images::inventory::{Rewritten, Suspicion, Suspicious, Templated, TextWithoutTag};
+use crate::images::maps::Readable;
 use crate::images::{Digest, Inventory, Reference, RegistryId, Use, is_ecr_like};
 
 /// One repository under judgement.
@@ -70,11 +72,12 @@ pub(super) fn cast(
     keep_lists: &[KeptImage],
     repositories: &mut [Judged<'_>],
     names: &mut Names<'_>,
+    hidden: &Hidden,
     policy: &Policy,
 ) -> Usage {
     let places: HashMap<String, usize> =
         repositories.iter().enumerate().map(|(at, repository)| (repository.name.to_owned(), at)).collect();
-    let mut cast = Cast { repositories, places, names, policy, usage: Usage::default() };
+    let mut cast = Cast { repositories, places, names, hidden, policy, usage: Usage::default() };
     for spoken in inventories {
         cast.inventory(spoken);
     }
@@ -88,6 +91,7 @@ struct Cast<'a, 'r, 'n> {
     repositories: &'a mut [Judged<'r>],
     places: HashMap<String, usize>,
     names: &'a mut Names<'n>,
+    hidden: &'a Hidden,
     policy: &'a Policy,
     usage: Usage,
 }
@@ -97,16 +101,28 @@ impl Cast<'_, '_, '_> {
         let cluster = &spoken.cluster.name;
         let revisions = Revisions::of(spoken.inventory);
         for reference in &spoken.inventory.references {
-            self.reference(spoken, reference, &revisions);
+            if reference.image.is_empty() {
+                self.hidden(spoken, reference, &revisions);
+            } else {
+                self.reference(spoken, reference, &revisions);
+            }
         }
         for pin in &spoken.inventory.pinned {
             let image = self.names.own(&pin.image);
             self.pin(&image, &format!("{cluster}/{}/{}", pin.namespace.as_deref().unwrap_or("-"), pin.source));
         }
         for suspicious in &spoken.inventory.suspicious {
-            self.suspicious(cluster, suspicious);
+            if suspicious.text.is_empty() {
+                self.hidden_text(cluster, suspicious);
+            } else {
+                self.suspicious(cluster, suspicious);
+            }
         }
         for rewritten in &spoken.inventory.rewritten {
+            if rewritten.to.is_empty() {
+                self.hidden_rewrite(cluster, rewritten);
+                continue;
+            }
             if self.names.leads(&rewritten.from, &rewritten.to) {
                 continue;
             }
@@ -184,35 +200,162 @@ impl Cast<'_, '_, '_> {
         revisions: &Revisions<'_>,
         standby: Option<&Cluster>,
     ) {
-        let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
-            return;
-        };
-        let rule = repository.rule;
-        let kind = match reference.r#use {
-            Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Text | Use::Declared => VoteKind::InUse,
-            Use::Finished if rule.finished_jobs == Keep::Keep => VoteKind::InUse,
-            Use::Revision if revisions.within(reference, rule.rollback) => VoteKind::Rollback,
-            Use::Finished | Use::Revision => return,
-            Use::Event | Use::Node => VoteKind::RecentUse,
-        };
-        if kind == VoteKind::RecentUse && rule.keep_used_within.is_zero() {
-            return;
-        }
+        let Some(at) = self.places.get(&selector.repository).copied() else { return };
+        let repository = &self.repositories[at];
         let entries = repository.selected(selector);
-        if reference.r#use == Use::Status && explained(repository, reference, &entries, self.names) {
-            return;
-        }
+        let by_digest = selector.digest.and_then(|digest| repository.graph.by_digest(digest));
+        let kind = kind(reference, repository.rule, revisions);
+        let explains = reference.r#use == Use::Status && explained(repository, reference, &entries, self.names);
+        let Some(kind) = kind.filter(|_| !explains) else { return };
         let kind = if standby.is_some() { VoteKind::Standby } else { kind };
-        for at in &entries {
+        self.vote_for(at, reference, kind, by, &entries, by_digest);
+        if entries.is_empty() || selector.digest.is_some() && by_digest.is_none() {
+            self.missing(reference, by);
+        }
+    }
+
+    /// Lets what a reference means stay.
+    fn vote_for(
+        &mut self,
+        repository: usize,
+        reference: &Reference,
+        kind: VoteKind,
+        by: &str,
+        entries: &[usize],
+        by_digest: Option<usize>,
+    ) {
+        let repository = &mut self.repositories[repository];
+        for at in entries {
             repository.vote(*at, kind, by, Some(&reference.path));
         }
         // A digest in a spec, or one that runs and that no spec explains, is named for itself.
-        if let Some(at) = selector.digest.and_then(|digest| repository.graph.by_digest(digest)) {
-            repository.direct.insert(at);
+        repository.direct.extend(by_digest);
+    }
+
+    /// A reference without its name: whatever of ours has the same hash.
+    fn hidden(&mut self, spoken: &Spoken<'_>, reference: &Reference, revisions: &Revisions<'_>) {
+        let by = by(&spoken.cluster.name, reference);
+        let ours = reference.repository_hash.iter().flat_map(|hash| self.hidden.repositories(hash));
+        let ours: BTreeSet<usize> = ours.collect();
+        for at in &ours {
+            let name = self.repositories[*at].name.to_owned();
+            self.usage.used.entry(name).or_default().insert(spoken.cluster.name.clone());
         }
-        let only_digest_counts = selector.digest.is_some_and(|digest| repository.graph.by_digest(digest).is_some());
-        if entries.is_empty() || selector.digest.is_some() && !only_digest_counts {
-            self.missing(reference, by);
+        if let Some(bare) = &reference.bare_hash {
+            for at in ours {
+                self.hidden_bare(at, reference, bare, &by);
+            }
+            return;
+        }
+        if reference.hash.is_none() {
+            // Some tags of the repository are pinned, and nobody can tell which.
+            for at in ours {
+                self.repositories[at].vote_all(VoteKind::Pinned, &by, None);
+            }
+            return;
+        }
+        let named = self.hidden.named([reference.hash.as_ref(), reference.digest_hash.as_ref()]);
+        let is_ours = named.keys().any(|(_, place)| place.is_ours());
+        for ((at, place), (entries, by_digest)) in named {
+            let repository = &self.repositories[at];
+            let Some(kind) = kind(reference, repository.rule, revisions) else { continue };
+            let entries: Vec<usize> = entries.into_iter().collect();
+            let roots = self.hidden.entries(&reference.spec_hashes, at);
+            let reached = |at: &usize| roots.iter().any(|root| repository.graph.reaches(*root, *at));
+            if reference.r#use == Use::Status && entries.iter().all(reached) {
+                continue;
+            }
+            let standbys = spoken.standbys.iter().filter(|standby| match &place {
+                Place::Here | Place::Replica(_) => true,
+                Place::Elsewhere(registry) => {
+                    let (managed, replicas) = (self.names.managed, &self.names.replicas);
+                    !is_ours && pulls_here(standby, registry, repository.name, managed, replicas)
+                }
+            });
+            let standbys: Vec<String> = standbys.map(|standby| format!("{}: {by}", standby.name)).collect();
+            match &place {
+                Place::Here => self.vote_for(at, reference, kind, &by, &entries, by_digest),
+                Place::Replica(replica) => {
+                    let by = format!("{by} in {replica}");
+                    self.vote_for(at, reference, kind, &by, &entries, by_digest);
+                }
+                Place::Elsewhere(_) => {}
+            }
+            for by in standbys {
+                self.vote_for(at, reference, VoteKind::Standby, &by, &entries, by_digest);
+            }
+        }
+    }
+
+    fn hidden_bare(&mut self, at: usize, reference: &Reference, bare: &str, by: &str) {
+        let named = self.hidden.entries(&reference.spec_hashes, at);
+        let matches = self.hidden.of(bare).iter().filter(|found| found.repository == at).map(|found| found.what);
+        let (mut entry, mut configured) = (None, false);
+        for what in matches {
+            match what {
+                What::Bare(at) => entry = Some(at),
+                What::Config(at) => configured |= named.contains(&at),
+                What::Repository | What::Folder | What::Tag(_) | What::Digest(_) => {}
+            }
+        }
+        let cause = format!("{by} runs a digest that is no entry here");
+        self.bare_in(at, reference, &named, entry, configured, (by, cause));
+    }
+
+    /// What suspicious texts of hashed inventories still say: which repository they speak of.
+    fn hidden_text(&mut self, cluster: &str, suspicious: &Suspicious) {
+        let Some(hash) = &suspicious.repository_hash else { return };
+        let by = format!("{cluster}/-/-/-");
+        let repositories = self.hidden.repositories(hash);
+        if suspicious.spec_place && suspicious.reason != Suspicion::NoTag {
+            for at in repositories {
+                self.usage.refused.push(Refused {
+                    repository: self.repositories[at].name.to_owned(),
+                    reason: RefusalReason::UnparsedReference,
+                    message: "a hidden text names an image of this repository, and no one can say which".to_owned(),
+                    by: Some(by.clone()),
+                });
+            }
+            return;
+        }
+        if self.is_relaxed(suspicious.reason) {
+            return;
+        }
+        let folders = || {
+            let below = self.hidden.of(hash).iter().filter(|found| found.what == What::Folder && found.place.is_ours());
+            below.map(|found| found.repository).collect()
+        };
+        let is_folder = repositories.is_empty() && suspicious.reason == Suspicion::NoTag;
+        let repositories: BTreeSet<usize> = if is_folder { folders() } else { repositories };
+        let cause = format!("{by} says a hidden text");
+        for at in repositories {
+            self.repositories[at].vote_all(VoteKind::Unknown, &cause, None);
+        }
+    }
+
+    fn hidden_rewrite(&mut self, cluster: &str, rewritten: &Rewritten) {
+        let ours = |hashes: &[String]| -> BTreeSet<usize> {
+            hashes.iter().flat_map(|hash| self.hidden.repositories(hash)).collect()
+        };
+        // What has a name of ours on both sides is explained, or a choice.
+        if !ours(&rewritten.from_hashes).is_empty() {
+            return;
+        }
+        for at in ours(&rewritten.to_hashes) {
+            self.usage.refused.push(Refused {
+                repository: self.repositories[at].name.to_owned(),
+                reason: RefusalReason::RewriteUnmapped,
+                message: "pods run images of this repository where their template, which is hidden, says others".to_owned(),
+                by: Some(format!("{cluster}/-/-/-")),
+            });
+        }
+    }
+
+    fn is_relaxed(&self, reason: Suspicion) -> bool {
+        match reason {
+            Suspicion::Templated => self.policy.scan.templated == Templated::Report,
+            Suspicion::NoTag => self.policy.scan.text_without_tag == TextWithoutTag::Latest,
+            Suspicion::Unparsed => false,
         }
     }
 
@@ -232,31 +375,46 @@ impl Cast<'_, '_, '_> {
         let Some(spec) = &reference.spec else { return };
         let spec = self.names.meaning(spec).clone();
         for selector in &spec.selectors {
-            let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
-                continue;
-            };
+            let Some(at) = self.places.get(&selector.repository).copied() else { continue };
+            let repository = &self.repositories[at];
             let named = repository.selected(selector);
-            if let Some(at) = repository.graph.by_digest(digest) {
-                if !named.iter().any(|from| repository.graph.reaches(*from, at)) {
-                    repository.vote(at, VoteKind::InUse, by, Some(&reference.path));
-                    repository.direct.insert(at);
-                }
-                continue;
-            }
+            let entry = repository.graph.by_digest(digest);
             let config = |at: &usize| repository.configs.get(&repository.graph.entries[*at].digest) == Some(&digest);
-            if named.iter().any(config) {
-                continue;
+            let configured = named.iter().any(config);
+            let cause = format!("{by} runs {digest}, which is no entry here");
+            self.bare_in(at, reference, &named, entry, configured, (by, cause));
+        }
+    }
+
+    /// A digest alone in one repository: an entry, the configuration of what the spec names, or nobody knows what.
+    fn bare_in(
+        &mut self,
+        repository: usize,
+        reference: &Reference,
+        named: &[usize],
+        entry: Option<usize>,
+        configured: bool,
+        (by, cause): (&str, String),
+    ) {
+        let repository = &mut self.repositories[repository];
+        if let Some(at) = entry {
+            if !named.iter().any(|from| repository.graph.reaches(*from, at)) {
+                repository.vote(at, VoteKind::InUse, by, Some(&reference.path));
+                repository.direct.insert(at);
             }
-            for at in 0..repository.graph.entries.len() {
-                let pushed = repository.graph.entries[at].pushed_at;
-                let before = match (pushed, reference.started_at) {
-                    (Some(pushed), Some(started)) => pushed <= started,
-                    _ => true,
-                };
-                if before {
-                    let cause = format!("{by} runs {digest}, which is no entry here");
-                    repository.vote(at, VoteKind::Unknown, cause, Some(&reference.path));
-                }
+            return;
+        }
+        if configured {
+            return;
+        }
+        for at in 0..repository.graph.entries.len() {
+            let pushed = repository.graph.entries[at].pushed_at;
+            let before = match (pushed, reference.started_at) {
+                (Some(pushed), Some(started)) => pushed <= started,
+                _ => true,
+            };
+            if before {
+                repository.vote(at, VoteKind::Unknown, cause.as_str(), Some(&reference.path));
             }
         }
     }
@@ -264,14 +422,14 @@ impl Cast<'_, '_, '_> {
     fn suspicious(&mut self, cluster: &str, suspicious: &Suspicious) {
         let namespace = suspicious.namespace.as_deref().unwrap_or("-");
         let by = format!("{cluster}/{namespace}/{}/{}", suspicious.kind, suspicious.name);
-        let readable = readable(&suspicious.text);
+        let readable = self.names.readable(&suspicious.text);
         let (templated, unparsed) =
             (suspicious.reason == Suspicion::Templated, suspicious.reason == Suspicion::Unparsed);
         if suspicious.spec_place && !matches!(suspicious.reason, Suspicion::NoTag) {
             if readable.is_none() && !is_ecr_like(&suspicious.text) {
                 return;
             }
-            let repository = readable.filter(|(_, _, whole)| *whole).map(|(_, name, _)| name);
+            let repository = readable.filter(|readable| readable.whole).map(|readable| readable.repository);
             self.usage.refused.push(Refused {
                 repository: repository.unwrap_or_else(|| "*".to_owned()),
                 reason: RefusalReason::UnparsedReference,
@@ -280,10 +438,9 @@ impl Cast<'_, '_, '_> {
             });
             return;
         }
-        let relaxed = templated && self.policy.scan.templated == Templated::Report
-            || suspicious.reason == Suspicion::NoTag && self.policy.scan.text_without_tag == TextWithoutTag::Latest;
-        let Some((_, name, whole)) = readable.filter(|(registry, name, _)| self.concerns(registry) && !name.is_empty())
-        else {
+        let relaxed = self.is_relaxed(suspicious.reason);
+        let readable = readable.filter(|found| self.concerns(&found.registry) && !found.repository.is_empty());
+        let Some(Readable { repository: name, whole, .. }) = readable else {
             if templated || unparsed {
                 self.note(suspicious, &by);
             }
@@ -361,10 +518,22 @@ fn registry_host(image: &str) -> String {
     image.split('/').next().unwrap_or_default().to_owned()
 }
 
-/// Returns `cluster/namespace/Kind/name`.
+/// Returns `cluster/namespace/Kind/name`, with `-` for what there is not, or what is hidden.
 pub(super) fn by(cluster: &str, reference: &Reference) -> String {
     let namespace = reference.namespace.as_deref().unwrap_or("-");
-    format!("{cluster}/{namespace}/{}/{}", reference.kind, reference.name)
+    let told = |text: &'_ str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    format!("{cluster}/{namespace}/{}/{}", told(&reference.kind), told(&reference.name))
+}
+
+/// Returns the vote that naming an image casts under a rule; none for what the rule does not count.
+fn kind(reference: &Reference, rule: &Rule, revisions: &Revisions<'_>) -> Option<VoteKind> {
+    match reference.r#use {
+        Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Text | Use::Declared => Some(VoteKind::InUse),
+        Use::Finished if rule.finished_jobs == Keep::Keep => Some(VoteKind::InUse),
+        Use::Revision if revisions.within(reference, rule.rollback) => Some(VoteKind::Rollback),
+        Use::Finished | Use::Revision => None,
+        Use::Event | Use::Node => Some(VoteKind::RecentUse).filter(|_| !rule.keep_used_within.is_zero()),
+    }
 }
 
 /// Returns whether a digest that runs lies below what the same container's spec names: then it adds nothing.
