@@ -160,6 +160,7 @@ fn an_inventory_of_another_cluster_does_not_speak_under_a_declared_name() {
     assert_eq!(reason, "ClusterMismatch", "{message}");
     let cluster = "{name: prod, context: nowhere}";
     let (_, plan) = run.plan(cluster, &["--inventory", "inventories/shop.json"]);
-    let reasons: Vec<_> = plan["refused"].as_array().unwrap().iter().map(|row| row["reason"].as_str().unwrap()).collect();
+    let reasons: Vec<_> =
+        plan["refused"].as_array().unwrap().iter().map(|row| row["reason"].as_str().unwrap()).collect();
     assert!(reasons.contains(&"ClusterUndeclared") && reasons.contains(&"InventoryMissing"), "{reasons:?}");
 }

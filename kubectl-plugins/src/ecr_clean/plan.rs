@@ -70,6 +70,7 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
         registry: &registry,
         state: earlier.as_ref(),
         keep_lists: &keep_lists,
+        salt: None,
         now,
         tool: TOOL,
         offline,

@@ -116,7 +116,7 @@ impl Inventory {
         for text in &self.suspicious {
             match hide.suspicious(text, self) {
                 Told::Nothing => {}
-                Told::Repository(hidden) => drop(suspicious.insert(hidden)),
+                Told::Repositories(hidden) => suspicious.extend(hidden),
                 Told::Unreadable => unreadable += 1,
             }
         }
@@ -155,7 +155,7 @@ impl Inventory {
 enum Told {
     /// It can mean no image of any registry of ECR, or the scan says that it counts for nothing.
     Nothing,
-    Repository(Suspicious),
+    Repositories(Vec<Suspicious>),
     Unreadable,
 }
 
@@ -166,7 +166,11 @@ struct Hide<'a> {
 
 impl Hide<'_> {
     fn reference(&self, reference: &Reference) -> Vec<Reference> {
-        let spec = reference.spec.as_ref().filter(|_| reference.r#use == Use::Status);
+        let bare = match ImageRef::parse(&reference.image, self.maps.hosts()) {
+            ImageRef::Bare(digest) => Some(digest),
+            _ => None,
+        };
+        let spec = reference.spec.as_ref().filter(|_| reference.r#use == Use::Status || bare.is_some());
         let spec = spec.map(|spec| self.maps.spellings(spec)).unwrap_or_default();
         let keys = |spelling: &Spelling| [self.salt.tag(spelling), self.salt.digest(spelling)].into_iter().flatten();
         let mut spec_hashes: Vec<String> = spec.iter().flat_map(keys).collect();
@@ -183,16 +187,15 @@ impl Hide<'_> {
             spec_hashes,
             ..Reference::default()
         };
-        if let ImageRef::Bare(digest) = ImageRef::parse(&reference.image, self.maps.hosts()) {
+        if let Some(digest) = bare {
             // Without the spec's repository nobody can say where it might be.
-            let of_specs = reference.spec.as_ref().map(|spec| self.maps.spellings(spec)).unwrap_or_default();
             let of_spec = |spelling: &Spelling| Reference {
                 bare_hash: Some(self.salt.hidden(&[&digest.to_string()])),
                 repository_hash: Some(self.salt.repository(spelling)),
                 started_at: reference.started_at,
                 ..row.clone()
             };
-            return of_specs.iter().map(of_spec).collect();
+            return spec.iter().map(of_spec).collect();
         }
         self.maps.spellings(&reference.image).iter().map(|spelling| self.row(spelling, row.clone())).collect()
     }
@@ -232,24 +235,24 @@ impl Hide<'_> {
     }
 
     fn suspicious(&self, suspicious: &Suspicious, inventory: &Inventory) -> Told {
-        let hidden = |hash: String| {
-            Told::Repository(Suspicious {
-                namespace: None,
-                kind: String::new(),
-                name: String::new(),
-                path: String::new(),
-                text: String::new(),
-                reason: suspicious.reason,
-                spec_place: suspicious.spec_place,
-                repository_hash: Some(hash),
-            })
+        let hidden = |hash: String| Suspicious {
+            namespace: None,
+            kind: String::new(),
+            name: String::new(),
+            path: String::new(),
+            text: String::new(),
+            reason: suspicious.reason,
+            spec_place: suspicious.spec_place,
+            repository_hash: Some(hash),
         };
         let readable = Readable::of(&suspicious.text, self.maps.hosts());
         if suspicious.spec_place && suspicious.reason != Suspicion::NoTag {
             return match readable {
                 None if !is_ecr_like(&suspicious.text) => Told::Nothing,
                 // It counts in any registry.
-                Some(found) if found.whole => hidden(self.salt.hidden(&["/", &found.repository])),
+                Some(found) if found.whole => {
+                    Told::Repositories(vec![hidden(self.salt.hidden(&["/", &found.repository]))])
+                }
                 _ => Told::Unreadable,
             };
         }
@@ -261,7 +264,11 @@ impl Hide<'_> {
         match readable {
             _ if counts_not => Told::Nothing,
             Some(found) if found.whole => {
-                hidden(self.salt.hidden(&[&found.registry.host(), "/", &found.repository]))
+                let (host, repository) = (found.registry.host(), found.repository);
+                let others = self.maps.spellings(&format!("{host}/{repository}"));
+                let mut hashes: BTreeSet<String> = others.iter().map(|other| self.salt.repository(other)).collect();
+                hashes.insert(self.salt.hidden(&[&host, "/", &repository]));
+                Told::Repositories(hashes.into_iter().map(hidden).collect())
             }
             None if !is_ecr_like(&suspicious.text) => Told::Nothing,
             _ => Told::Unreadable,

@@ -12,7 +12,7 @@ use super::reference::Digest;
 
 /// The only algorithm.
 const ALGORITHM: &str = "ed25519";
-/// What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410, section 4): there is no other
+/// What stands before the 32 bytes of an Ed25519 key in its `SubjectPublicKeyInfo` (RFC 8410, section 4): there is no other
 /// way to write one in DER.
 const PUBLIC_KEY: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
@@ -97,12 +97,13 @@ pub struct CheckingKey {
 }
 
 impl CheckingKey {
-    /// Reads the `PUBLIC KEY` that `openssl pkey -pubout` writes: SubjectPublicKeyInfo in PEM.
+    /// Reads the `PUBLIC KEY` that `openssl pkey -pubout` writes: `SubjectPublicKeyInfo` in PEM.
     ///
     /// # Errors
     /// When there is no such block, or when it is the key of something else.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        let der = SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()).map_err(|_| KeyError::NoPem("PUBLIC KEY"))?;
+        let der =
+            SubjectPublicKeyInfoDer::from_pem_slice(text.as_bytes()).map_err(|_| KeyError::NoPem("PUBLIC KEY"))?;
         let bytes = der.as_ref().strip_prefix(&PUBLIC_KEY).filter(|bytes| bytes.len() == 32);
         let bytes = bytes.ok_or(KeyError::NotEd25519)?.to_vec();
         Ok(Self { id: id(&bytes), bytes })
@@ -215,7 +216,8 @@ mod tests {
             inventory.sha256 = inventory.hash();
         };
         assert_eq!(refused(&rehashed), SignatureError::Wrong);
-        let with = |change: &dyn Fn(&mut Signature)| refused(&|inventory| change(inventory.signature.as_mut().unwrap()));
+        let with =
+            |change: &dyn Fn(&mut Signature)| refused(&|inventory| change(inventory.signature.as_mut().unwrap()));
         assert_eq!(with(&|one| one.algorithm = "rsa".to_owned()), SignatureError::Algorithm("rsa".to_owned()));
         assert!(matches!(with(&|one| one.key_id = "0".repeat(8)), SignatureError::Key { .. }));
         assert_eq!(with(&|one| one.value = "not base64".to_owned()), SignatureError::Wrong);

@@ -469,6 +469,8 @@ impl World {
         let fresh = Fresh::new(&self.policy, &self.declared, Some(&self.state), &self.keep_lists, TOOL, || async {
             Ok(self.answers().await)
         });
+        let salt = salt();
+        let fresh = fresh.with_salt(Some(&salt));
         let path = self.folder.path().join(Journal::name(&plan.sha256));
         let (journal, past) = Journal::open(&path, &plan.sha256).expect("a journal").expect("nobody else writes it");
         let store = self.ecr.clone();

@@ -62,7 +62,8 @@ fn hashes(inventory: &Inventory) -> impl Iterator<Item = &String> {
         alone.into_iter().flatten().chain(&row.spec_hashes)
     });
     let suspicious = inventory.suspicious.iter().filter_map(|text| text.repository_hash.as_ref());
-    rows.chain(suspicious).chain(inventory.rewritten.iter().flat_map(|one| one.from_hashes.iter().chain(&one.to_hashes)))
+    rows.chain(suspicious)
+        .chain(inventory.rewritten.iter().flat_map(|one| one.from_hashes.iter().chain(&one.to_hashes)))
 }
 
 impl Hidden {
@@ -76,7 +77,8 @@ impl Hidden {
         replication: &[ReplicationRule],
     ) -> Self {
         let hashed = || spoken.iter().filter(|spoken| is_readable(spoken.inventory, salt));
-        let found = hashed().flat_map(|spoken| hashes(spoken.inventory)).filter_map(|hash| Some((bytes(hash)?, Vec::new())));
+        let found =
+            hashed().flat_map(|spoken| hashes(spoken.inventory)).filter_map(|hash| Some((bytes(hash)?, Vec::new())));
         let mut hidden = Self { found: found.collect() };
         let Some(salt) = salt.filter(|_| !hidden.found.is_empty()) else { return hidden };
         let elsewhere: BTreeSet<&RegistryId> = hashed()
@@ -85,10 +87,12 @@ impl Hidden {
             .collect();
         for (at, repository) in repositories.iter().enumerate() {
             let name = repository.name;
-            let mut names = vec![(format!("{}/{name}", managed.host()), Place::Here), (format!("/{name}"), Place::Here)];
+            let mut names =
+                vec![(format!("{}/{name}", managed.host()), Place::Here), (format!("/{name}"), Place::Here)];
             let copied = replication.iter().filter(|rule| follows(rule, name)).map(|rule| &rule.destination);
             let copied: BTreeSet<&RegistryId> = copied.filter(|registry| *registry != managed).collect();
-            let replica = |registry: &&RegistryId| (format!("{}/{name}", registry.host()), Place::Replica((*registry).clone()));
+            let replica =
+                |registry: &&RegistryId| (format!("{}/{name}", registry.host()), Place::Replica((*registry).clone()));
             names.extend(copied.iter().map(replica));
             let others = elsewhere.iter().filter(|registry| **registry != managed && !copied.contains(**registry));
             names.extend(others.map(|one| (format!("{}/{name}", one.host()), Place::Elsewhere((*one).clone()))));
@@ -162,7 +166,10 @@ impl Hidden {
     }
 
     /// Returns what a row's keys name, by repository and place: its entries, and the one that is named by digest.
-    pub(super) fn named(&self, keys: [Option<&String>; 2]) -> BTreeMap<(usize, Place), (BTreeSet<usize>, Option<usize>)> {
+    pub(super) fn named(
+        &self,
+        keys: [Option<&String>; 2],
+    ) -> BTreeMap<(usize, Place), (BTreeSet<usize>, Option<usize>)> {
         let mut named: BTreeMap<_, (BTreeSet<usize>, Option<usize>)> = BTreeMap::new();
         for found in keys.into_iter().flatten().flat_map(|hash| self.of(hash)) {
             let Some(entry) = found.what.entry() else { continue };
@@ -211,9 +218,8 @@ pub(super) fn pulls_here(
     managed: &RegistryId,
     replication: &[&ReplicationRule],
 ) -> bool {
-    let copies = |target: &RegistryId| {
-        replication.iter().any(|rule| rule.destination == *target && follows(rule, repository))
-    };
+    let copies =
+        |target: &RegistryId| replication.iter().any(|rule| rule.destination == *target && follows(rule, repository));
     let targets = standby.registries.iter().map(|registry| &registry.0).filter(|target| *target != elsewhere);
     targets.into_iter().any(|target| target == managed || copies(target))
 }

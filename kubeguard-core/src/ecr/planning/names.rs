@@ -67,6 +67,16 @@ impl<'a> Names<'a> {
         if has_host { text.to_owned() } else { format!("{}/{text}", self.managed.host()) }
     }
 
+    /// Returns whether a repository of a registry is, or leads to, the one of the same name here.
+    pub(super) fn is_ours(&mut self, registry: &RegistryId, repository: &str) -> bool {
+        let follows = self.replicas.iter().any(|rule| rule.destination == *registry && follows(rule, repository));
+        let leads = |names: &mut Self| {
+            let meaning = names.meaning(&format!("{}/{repository}", registry.host()));
+            meaning.selectors.iter().any(|selector| selector.repository == repository)
+        };
+        registry == self.managed || follows || leads(self)
+    }
+
     /// Returns the repository that can be read of a text which is no reference.
     pub(super) fn readable(&self, text: &str) -> Option<Readable> {
         Readable::of(text, self.maps.hosts())

@@ -8,8 +8,8 @@ use super::super::clusters::Cluster;
 use super::super::plan::{Foreign, PlanFinding, PlanRemedy, RefusalReason, Refused, Vote, VoteKind};
 use super::super::policy::{Keep, Policy, Rule};
 use super::graph::Graph;
-use super::keep_list::KeptImage;
 use super::hidden::{Hidden, Place, What, pulls_here};
+use super::keep_list::KeptImage;
 use super::names::{Meaning, Names, Selector};
 use crate::images::inventory::{Rewritten, Suspicion, Suspicious, Templated, TextWithoutTag};
 use crate::images::maps::Readable;
@@ -345,7 +345,8 @@ impl Cast<'_, '_, '_> {
             self.usage.refused.push(Refused {
                 repository: self.repositories[at].name.to_owned(),
                 reason: RefusalReason::RewriteUnmapped,
-                message: "pods run images of this repository where their template, which is hidden, says others".to_owned(),
+                message: "pods run images of this repository where their template, which is hidden, says others"
+                    .to_owned(),
                 by: Some(format!("{cluster}/-/-/-")),
             });
         }
@@ -440,7 +441,7 @@ impl Cast<'_, '_, '_> {
         }
         let relaxed = self.is_relaxed(suspicious.reason);
         let readable = readable.filter(|found| self.concerns(&found.registry) && !found.repository.is_empty());
-        let Some(Readable { repository: name, whole, .. }) = readable else {
+        let Some(Readable { registry, repository: name, whole }) = readable else {
             if templated || unparsed {
                 self.note(suspicious, &by);
             }
@@ -453,9 +454,11 @@ impl Cast<'_, '_, '_> {
         let prefix = name.as_str();
         // What names no repository is a folder of some, as kubeadm's imageRepository and a chart repository's address.
         let folder = suspicious.reason == Suspicion::NoTag && !self.repositories.iter().any(|one| one.name == prefix);
-        for repository in self.repositories.iter_mut() {
+        for at in 0..self.repositories.len() {
+            let repository = &mut self.repositories[at];
             let below = folder && repository.name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
-            if repository.name == prefix || below || !whole && repository.name.starts_with(prefix) {
+            let named = repository.name == prefix || below || !whole && repository.name.starts_with(prefix);
+            if named && self.names.is_ours(&registry, repository.name) {
                 repository.vote_all(VoteKind::Unknown, &cause, Some(&suspicious.path));
             }
         }
@@ -463,8 +466,7 @@ impl Cast<'_, '_, '_> {
 
     /// Returns whether images of a registry concern the managed one.
     fn concerns(&mut self, registry: &RegistryId) -> bool {
-        let probe = format!("{}/probe", registry.host());
-        !self.names.meaning(&probe).selectors.is_empty()
+        self.repositories.iter().any(|repository| self.names.is_ours(registry, repository.name))
     }
 
     fn note(&mut self, suspicious: &Suspicious, by: &str) {
