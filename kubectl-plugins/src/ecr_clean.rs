@@ -1,13 +1,17 @@
 //! `kubectl ecr-clean`: which images of an ECR registry no cluster needs, and why the others stay.
 
+mod apply;
 mod args;
 mod evidence;
 mod explain;
 mod files;
 mod inventory;
+mod judgement;
 mod plan;
 mod registry;
+mod restore;
 mod screens;
+mod verify;
 
 use clap::{CommandFactory, FromArgMatches};
 use kubeguard_core::error::{Error, Result};
@@ -25,17 +29,23 @@ const BINARY: &str = "kubectl-ecr_clean";
 const TOOL: &str = concat!("kubeguard ", env!("CARGO_PKG_VERSION"));
 
 const EXIT_CODES: &str = "Exit codes:
-  0    plan made, nothing refused; inventories complete; answered
-  1    the image is not in the registry
+  0    plan made, nothing refused; everything done or already gone; inventories complete; answered
+  1    findings of verify or lint; the image is not in the registry, or not archived
   2    no answer: wrong usage, unreadable file, cluster or registry cannot be reached
-  5    refused as unprovable: an inventory is missing, incomplete or stale; a cap is exceeded
-  6    some repositories could not be read, the others are planned
+  3    not active yet when --wait was over
+  4    changed since the plan: what is in use, changed or kept now was left alone
+  5    refused as unprovable: an inventory is missing, incomplete or stale; plan altered or expired; a cap is exceeded
+  6    partly: some items failed or some repositories could not be read, the others are done
   130  interrupted
 ";
 const EXAMPLES: &str = "Examples:
   kubectl ecr-clean inventory --context prod-eu --context prod-us   # what two clusters need, a file each
   kubectl ecr-clean plan --clusters clusters.yaml --policy policy.yaml
   kubectl ecr-clean explain app:v2                                  # why an image of the last plan stays
+  kubectl ecr-clean apply plan.json --dry-run=server                # look again, print the calls, change nothing
+  kubectl ecr-clean apply plan.json --sha256 7f3a9c…                # exactly the plan that was approved
+  kubectl ecr-clean verify --clusters clusters.yaml                 # is everything in use there, and can be pulled?
+  kubectl ecr-clean restore app:v4 --wait 20m                       # take an archived image back
   kubectl ecr-clean plan --inventory prod.json --policy policy.yaml --registry-file registry.json   # without AWS
 ";
 
@@ -67,7 +77,7 @@ pub fn run() -> std::process::ExitCode {
     let answer = runtime.block_on(async {
         tokio::select! {
             answer = answer(&args, terminal) => answer,
-            _ = tokio::signal::ctrl_c() => Ok(ExitCode::Interrupted),
+            () = end(&args, terminal) => Ok(ExitCode::Interrupted),
         }
     });
     let code = answer.unwrap_or_else(|error| {
@@ -78,11 +88,41 @@ pub fn run() -> std::process::ExitCode {
     if Terminal::has_lost_an_answer() { ExitCode::NoAnswer.into() } else { code.into() }
 }
 
+/// Waits until somebody wants the command to end. An apply finishes its call in flight, and ends at once when it is
+/// asked again: what it did is in its journal.
+async fn end(args: &Args, terminal: Terminal) {
+    interrupted().await;
+    if matches!(args.command, Command::Apply(_)) {
+        apply::end_soon();
+        terminal.say("ending after the call in flight; once more ends at once");
+        interrupted().await;
+    }
+}
+
+/// Waits for Ctrl-C, or for the signal by which a CI system or a cluster ends a process.
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut end) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = end.recv() => {}
+            }
+            return;
+        }
+    }
+    drop(tokio::signal::ctrl_c().await);
+}
+
 async fn answer(args: &Args, terminal: Terminal) -> Result<ExitCode> {
     match &args.command {
         Command::Inventory(asked) => inventory::run(args, asked, terminal).await,
         Command::Plan(asked) => plan::run(args, asked, terminal).await,
         Command::Explain(asked) => explain::run(asked, terminal),
+        Command::Apply(asked) => apply::run(args, asked, terminal).await,
+        Command::Verify(asked) => verify::run(args, asked, terminal).await,
+        Command::Restore(asked) => restore::run(args, asked, terminal).await,
     }
 }
 

@@ -49,6 +49,21 @@ impl ExitCode {
         }
     }
 
+    /// Returns the code with this number; one that is none of ours is no answer.
+    #[must_use]
+    pub fn of(number: u8) -> Self {
+        let known = Self::ALL.iter().map(|(code, _)| *code).find(|code| code.code() == number);
+        known.unwrap_or(Self::NoAnswer)
+    }
+
+    /// Returns the one that decides: an interruption, then 2, 1, 5, 4, 6, 3, 0.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        const ORDER: [u8; 8] = [130, 2, 1, 5, 4, 6, 3, 0];
+        let place = |code: Self| ORDER.iter().position(|known| *known == code.code());
+        if place(other) < place(self) { other } else { self }
+    }
+
     /// Returns the table for `--help`.
     pub(crate) fn help() -> String {
         let rows = Self::ALL.iter().map(|(code, meaning)| format!("  {:<4} {meaning}\n", code.code()));
@@ -65,6 +80,14 @@ impl From<ExitCode> for std::process::ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_worst_of_several_decides() {
+        assert_eq!(ExitCode::Yes.worse(ExitCode::NotYet), ExitCode::NotYet);
+        assert_eq!(ExitCode::Partly.worse(ExitCode::NotYet), ExitCode::Partly);
+        assert_eq!(ExitCode::Unprovable.worse(ExitCode::No), ExitCode::No);
+        assert_eq!(ExitCode::of(77), ExitCode::NoAnswer);
+    }
 
     #[test]
     fn the_codes_are_those_of_the_contract_each_with_a_meaning() {

@@ -1,6 +1,6 @@
 //! Owns stdout and stderr: what is an answer, what is chatter, what has colour. Nothing else writes.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead as _, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
@@ -118,6 +118,21 @@ impl Terminal {
         if !self.quiet {
             self.complain(text);
         }
+    }
+
+    /// Returns whether somebody sits at the terminal who could be asked.
+    pub(crate) fn can_ask() -> bool {
+        std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Asks a question that only `y` or `yes` answers with yes; an end of the input is no.
+    #[expect(clippy::unused_self, reason = "only who has a terminal may write")]
+    pub(crate) fn ask(self, question: &str) -> bool {
+        let mut err = std::io::stderr().lock();
+        drop(write!(err, "{question} [y/N] ").and_then(|()| err.flush()));
+        let mut answer = String::new();
+        let read = std::io::stdin().lock().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 
     /// Writes an error, which is not chatter.

@@ -93,6 +93,22 @@ pub struct FakeCluster {
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 
+/// Kinds that an image inventory must read: group, kind, plural.
+const WORKLOADS: [(&str, &str, &str); 12] = [
+    ("", "Pod", "pods"),
+    ("", "Namespace", "namespaces"),
+    ("", "ConfigMap", "configmaps"),
+    ("", "ReplicationController", "replicationcontrollers"),
+    ("", "PodTemplate", "podtemplates"),
+    ("apps", "Deployment", "deployments"),
+    ("apps", "ReplicaSet", "replicasets"),
+    ("apps", "StatefulSet", "statefulsets"),
+    ("apps", "DaemonSet", "daemonsets"),
+    ("apps", "ControllerRevision", "controllerrevisions"),
+    ("batch", "Job", "jobs"),
+    ("batch", "CronJob", "cronjobs"),
+];
+
 impl FakeCluster {
     /// Starts an empty server on a free port.
     #[must_use]
@@ -171,6 +187,15 @@ impl FakeCluster {
                 "singularResource": kind.to_lowercase(), "verbs": ["get", "list", "watch"],
             }]}],
         }));
+    }
+
+    /// Serves every kind that an image inventory must read, and names the cluster by a uid of its own.
+    pub fn serve_workloads(&self, uid: &str) {
+        for (group, kind, plural) in WORKLOADS {
+            self.serve(group, "v1", kind, plural);
+        }
+        let system = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": uid}});
+        self.put("/api/v1/namespaces", system);
     }
 
     /// Puts an object into a collection, as in `/apis/apps/v1/namespaces/team/deployments`; tells every watch.

@@ -6,9 +6,12 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use kubeguard_core::access::Access;
 
+use super::apply::ApplyArgs;
 use super::explain::ExplainArgs;
 use super::inventory::InventoryArgs;
 use super::plan::PlanArgs;
+use super::restore::RestoreArgs;
+use super::verify::VerifyArgs;
 use super::{BINARY, NAME};
 use crate::cli::ChatterArgs;
 use crate::duration::parse_limit;
@@ -36,6 +39,15 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Say what keeps an image of a plan, or why it may go
     Explain(ExplainArgs),
+    /// Carry out exactly one plan, after looking again
+    ///
+    /// Usage and registry are read anew, and only what both answers let go is touched. Each call is written into the
+    /// journal before it is made; the same command again goes on where a run has ended. On a terminal it asks first.
+    Apply(ApplyArgs),
+    /// Check that every image in use is there, can be pulled, and runs on the nodes
+    Verify(VerifyArgs),
+    /// Take archived images back
+    Restore(RestoreArgs),
 }
 
 /// How clusters are reached; which ones, `--clusters` or `--context` say.

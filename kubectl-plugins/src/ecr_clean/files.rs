@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use kubeguard_core::ecr::manifests::ManifestCache;
 use kubeguard_core::ecr::plan::Plan;
 use kubeguard_core::ecr::planning::KeptImage;
 use kubeguard_core::ecr::policy::Policy;
@@ -44,6 +45,11 @@ pub(super) fn pretty<T: Serialize + ?Sized>(document: &T) -> Result<String> {
     text.map(|text| text + "\n").map_err(|error| usage(format!("cannot write JSON: {error}"), ""))
 }
 
+/// Returns the text of a document as YAML.
+pub(super) fn yaml<T: Serialize>(document: &T) -> Result<String> {
+    serde_saphyr::to_string(document).map_err(|error| usage(format!("cannot write YAML: {error}"), ""))
+}
+
 pub(super) fn policy(path: &Path) -> Result<Policy> {
     Policy::parse(&path.display().to_string(), &read(path)?)
 }
@@ -62,7 +68,7 @@ pub(super) fn registry(path: &Path) -> Result<RegistrySnapshot> {
     })
 }
 
-/// Reads the keep lists of a policy, whose paths are relative to its own folder.
+/// Reads the keep lists of a policy, whose paths are relative to the folder of the file that names them.
 pub(super) fn keep_lists(policy: &Policy, file: &Path, now: Timestamp) -> Result<Vec<KeptImage>> {
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let lists = policy.pins.keep_lists.iter().map(|list| {
@@ -88,8 +94,20 @@ impl StateFolder {
         Ok(Self(base.join("kubeguard/ecr-clean").join(partition.word()).join(account).join(region)))
     }
 
-    pub(super) fn manifests(&self) -> PathBuf {
-        self.0.join("manifests")
+    /// The manifests that were read before.
+    pub(super) fn manifests(&self) -> ManifestCache {
+        ManifestCache::in_folder(self.0.join("manifests"))
+    }
+
+    /// The lock that keeps two runs apart; its folder is there afterwards.
+    pub(super) fn lock(&self) -> Result<PathBuf> {
+        std::fs::create_dir_all(&self.0).map_err(io("write", &self.0))?;
+        Ok(self.0.join("lock"))
+    }
+
+    /// Where manifests of what is deleted are put aside.
+    pub(super) fn tombstones(&self) -> PathBuf {
+        self.0.join("tombstones.ndjson")
     }
 
     /// Reads the state; `None` on the first run, never for a damaged one.

@@ -11,7 +11,7 @@ use kubeguard_core::error::Result;
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::StateFolder;
-use super::registry::look;
+use super::registry::{Choice, connected, look};
 use super::{TOOL, files, screens};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
@@ -57,7 +57,9 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
         let state = StateFolder::new(asked.state.as_deref(), &registry.registry)?;
         (registry, state)
     } else {
-        look(asked, &policy, terminal).await?
+        let ecr = connected(&asked.aws, &policy).await?;
+        let looked = look(ecr, asked.state.as_deref(), &policy, &Choice::EveryPattern, terminal).await?;
+        (looked.snapshot, looked.state)
     };
     let now = asked.now.unwrap_or(registry.taken_at);
     let earlier = state.read(&registry.registry)?;

@@ -14,17 +14,17 @@ use super::NAME;
 use crate::output::columns;
 use crate::terminal::{Style, Terminal, printable};
 
-fn row(cells: &[&str]) -> Vec<String> {
+pub(super) fn row(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| printable(cell)).collect()
 }
 
-fn lines(rows: Vec<Vec<String>>) -> String {
+pub(super) fn lines(rows: Vec<Vec<String>>) -> String {
     columns(rows).join("\n") + "\n"
 }
 
 /// Returns a size as people read it.
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -35,7 +35,7 @@ fn size(bytes: u64) -> String {
     if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
 }
 
-fn short(hash: &str) -> &str {
+pub(super) fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }
 

@@ -82,6 +82,12 @@ impl Cluster {
         Self { client, server: "the cluster".to_owned(), timeout: None, counts: Arc::default() }
     }
 
+    /// Returns the client, for calls that are not made here.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     /// Returns the namespace of the context, `default` where it names none.
     #[must_use]
     pub fn default_namespace(&self) -> &str {

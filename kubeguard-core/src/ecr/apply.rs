@@ -40,7 +40,7 @@ use self::lease::Good;
 use self::pace::Pace;
 use super::clusters::Clusters;
 use super::manifests::ManifestCache;
-use super::plan::{Decision, Plan, PlanFinding, Refused};
+use super::plan::{Decision, Plan, PlanFinding, PlannedInventory, Refused};
 use super::registry::Registry;
 use crate::error::{Error, Result};
 use crate::images::Digest;
@@ -133,6 +133,7 @@ impl<R: Registry, E: Evidence> Apply<'_, R, E> {
             Ok(caller) => caller,
             Err(stop) => return run.end(Some(stop)),
         };
+        run.caller = Some(caller.clone());
         match lease.acquire(dead.as_deref()).await {
             Ok(()) => {}
             Err(error @ LeaseError::Held { .. }) => {
@@ -179,8 +180,9 @@ impl<R: Registry, E: Evidence> Apply<'_, R, E> {
         if let Some(stop) = refusals::of_plan(self) {
             return run.end(Some(stop));
         }
-        if let Err(stop) = refusals::of_caller(self).await? {
-            return run.end(Some(stop));
+        match refusals::of_caller(self).await? {
+            Ok(caller) => run.caller = Some(caller),
+            Err(stop) => return run.end(Some(stop)),
         }
         let ended = run.all(None).await;
         run.settle(ended)
@@ -224,6 +226,8 @@ struct Run<'a, R, E: Evidence> {
     calls: Vec<Call>,
     refused: Vec<Refused>,
     findings: Vec<PlanFinding>,
+    caller: Option<String>,
+    inventories: Vec<PlannedInventory>,
 }
 
 impl<'a, R: Registry, E: Evidence> Run<'a, R, E> {
@@ -245,6 +249,8 @@ impl<'a, R: Registry, E: Evidence> Run<'a, R, E> {
             calls: Vec::new(),
             refused: Vec::new(),
             findings: Vec::new(),
+            caller: None,
+            inventories: Vec::new(),
         }
     }
 
@@ -337,6 +343,8 @@ impl<'a, R: Registry, E: Evidence> Run<'a, R, E> {
             kind: "CleanResult".to_owned(),
             plan: plan.sha256.clone(),
             registry: plan.registry.clone(),
+            caller: self.caller.take(),
+            inventories: std::mem::take(&mut self.inventories),
             started_at: self.started_at,
             ended_at: (self.apply.clock)(),
             rehearsed: self.journal.is_none(),

@@ -31,7 +31,6 @@ use super::plan::{
 use super::policy::{Action, Cap, Policy, Rule, Window};
 use super::snapshot::{ProblemKind, Reading, RegistrySnapshot, RepositorySnapshot, Status};
 use super::state::CleanState;
-use crate::canonical;
 use crate::images::{Inventory, Salt};
 pub use keep_list::KeptImage;
 
@@ -147,7 +146,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         caller: registry.caller.clone(),
         offline: inputs.offline,
         policy: policy.clone(),
-        policy_sha256: canonical::sha256(policy, &[]).unwrap_or_default(),
+        policy_sha256: policy.hash(),
         clusters: clusters.clusters.iter().map(planned_cluster).collect(),
         resolved: resolved(policy, &moment),
         inventories: evidence

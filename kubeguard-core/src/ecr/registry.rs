@@ -31,6 +31,9 @@ pub trait Registry: Send + Sync {
     /// Returns every repository, sorted by name.
     fn repositories(&self) -> impl Future<Output = Result<Vec<Repository>, CallError>> + Send;
 
+    /// Returns the repository with a name; `None` where there is none.
+    fn repository(&self, name: &str) -> impl Future<Output = Result<Option<Repository>, CallError>> + Send;
+
     /// Returns the AWS tags of a repository.
     fn repository_tags(&self, arn: &str) -> impl Future<Output = Result<BTreeMap<String, String>, CallError>> + Send;
 

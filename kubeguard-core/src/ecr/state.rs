@@ -36,6 +36,32 @@ pub struct CleanState {
     /// Images of each workload container, sorted.
     #[serde(default)]
     pub deployed: Vec<Deployed>,
+    /// Entries that a plan has deleted, sorted by repository and digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted: Vec<Deletion>,
+}
+
+/// An entry that a plan has deleted: why an image cannot be pulled any more.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deletion {
+    /// Repository.
+    pub repository: String,
+    /// Digest.
+    pub digest: Digest,
+    /// Tags that it had.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// When.
+    pub at: Timestamp,
+    /// sha256 of the plan.
+    pub plan: String,
+    /// Newest use that was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<Timestamp>,
+    /// Who used it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_by: Option<String>,
 }
 
 /// A cluster seen before.

@@ -412,6 +412,10 @@ impl Registry for Store {
         Ok(names.into_iter().map(|name| Repository { arn: arn(&name), name, immutable_tags: false }).collect())
     }
 
+    async fn repository(&self, name: &str) -> Result<Option<Repository>, CallError> {
+        Ok(self.repositories().await?.into_iter().find(|found| found.name == name))
+    }
+
     async fn repository_tags(&self, _: &str) -> Result<BTreeMap<String, String>, CallError> {
         self.step().await;
         Ok(BTreeMap::new())

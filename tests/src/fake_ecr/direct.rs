@@ -15,7 +15,7 @@ use super::lifecycle::{GetLifecyclePolicy, GetLifecyclePolicyPreview, StartLifec
 use super::operations::delete::BatchDeleteImage;
 use super::operations::images::{DescribeImages, ImageDetail};
 use super::operations::manifests::BatchGetImage;
-use super::operations::repositories::{DescribeRepositories, ListTagsForResource};
+use super::operations::repositories::{DescribeRepositories, ListTagsForResource, RepositoryRow};
 use super::operations::settings::{DescribePullThroughCacheRules, DescribeRegistry, ListPullTimeUpdateExclusions};
 use super::operations::storage::UpdateImageStorageClass;
 use super::operations::sts::GetCallerIdentity;
@@ -61,6 +61,11 @@ impl Direct {
     fn account(&self) -> String {
         self.id.account.clone()
     }
+}
+
+fn repository(row: RepositoryRow) -> Repository {
+    let immutable_tags = row.image_tag_mutability != "MUTABLE";
+    Repository { name: row.repository_name, arn: row.repository_arn, immutable_tags }
 }
 
 const fn may_pass(error: &CallError) -> bool {
@@ -169,6 +174,19 @@ impl core::Registry for Direct {
         Ok(core::Caller { account: identity.account, arn: identity.arn })
     }
 
+    async fn repository(&self, name: &str) -> Result<Option<Repository>, CallError> {
+        let input = DescribeRepositories {
+            registry_id: Some(self.account()),
+            repository_names: Some(vec![name.to_owned()]),
+            ..DescribeRepositories::default()
+        };
+        match self.read(name, &input).await {
+            Ok(answer) => Ok(answer.repositories.into_iter().next().map(repository)),
+            Err(error) if error.kind == ErrorKind::RepositoryNotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn repositories(&self) -> Result<Vec<Repository>, CallError> {
         let (mut all, mut next) = (Vec::new(), None);
         loop {
@@ -179,11 +197,7 @@ impl core::Registry for Direct {
                 ..DescribeRepositories::default()
             };
             let page = self.read("", &input).await?;
-            all.extend(page.repositories.into_iter().map(|row| Repository {
-                name: row.repository_name,
-                arn: row.repository_arn,
-                immutable_tags: row.image_tag_mutability != "MUTABLE",
-            }));
+            all.extend(page.repositories.into_iter().map(repository));
             next = page.next_token;
             if next.is_none() {
                 all.sort_unstable_by(|a: &Repository, b| a.name.cmp(&b.name));

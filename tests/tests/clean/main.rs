@@ -58,6 +58,16 @@ async fn every_command_holds_in_the_real_binary() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_apply_holds_in_the_real_binary() {
+    every(table(APPLIES), |row| async move {
+        let pairs = Pairs::ALL.into_iter().find(|pairs| row.takes(*pairs)).expect("a reading");
+        let world = World::new(&row, pairs);
+        tokio::task::spawn_blocking(move || commands::whole_way(&row, &world)).await.expect("the row holds");
+    })
+    .await;
+}
+
 async fn whole_way(row: std::sync::Arc<Row>) {
     for pairs in Pairs::ALL.into_iter().filter(|pairs| row.takes(*pairs)) {
         let world = World::new(&row, pairs);

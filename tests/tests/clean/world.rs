@@ -572,5 +572,6 @@ fn state(row: &Row, store: &Store, registry: &RegistryId) -> CleanState {
         }],
         uses: Vec::new(),
         deployed: Vec::new(),
+        deleted: Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ecr::plan::{Decision, PlanFinding, PlannedImage, RefusalReason, Refused};
+use crate::ecr::plan::{Decision, PlanFinding, PlannedImage, PlannedInventory, RefusalReason, Refused};
 use crate::images::{Digest, RegistryId};
 
 /// What became of one planned entry.
@@ -249,6 +249,12 @@ pub struct Applied {
     pub plan: String,
     /// The registry.
     pub registry: RegistryId,
+    /// Whose credentials it used, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
+    /// Usage as it was read anew, last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inventories: Vec<PlannedInventory>,
     /// When the run began.
     pub started_at: Timestamp,
     /// When it ended.

@@ -113,6 +113,7 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
             None => return Err(Stop::new(StopReason::UsageRefused, "usage was not read").into()),
         };
         if repository.is_empty() {
+            self.inventories.clone_from(&fresh.inventories);
             self.log(fresh.inventories.iter().map(|inventory| Event::Usage {
                 cluster: inventory.cluster.clone(),
                 taken_at: inventory.taken_at,
@@ -186,9 +187,8 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
     async fn list(&mut self, name: &str) -> Result<Result<RepositorySnapshot, Verdict>, Halt> {
         let registry = self.apply.registry;
         let arn = self.apply.plan.repositories.iter().find(|known| known.name == name).map(|known| known.arn.as_str());
-        let all = registry.repositories().await;
-        let found = match all {
-            Ok(all) => all.into_iter().find(|found| found.name == name && Some(found.arn.as_str()) == arn),
+        let found = match registry.repository(name).await {
+            Ok(found) => found.filter(|found| Some(found.arn.as_str()) == arn),
             Err(error) if error.kind == crate::ecr::registry::ErrorKind::Credentials => {
                 return Err(Stop::new(StopReason::Credentials, error.to_string()).into());
             }

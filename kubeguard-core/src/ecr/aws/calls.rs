@@ -67,6 +67,25 @@ impl Registry for Ecr {
         Ok(all.into_values().collect())
     }
 
+    async fn repository(&self, name: &str) -> Result<Option<Repository>, CallError> {
+        const OPERATION: &str = "DescribeRepositories";
+        let answer = self
+            .traffic
+            .read(|| async {
+                let call = self.client.describe_repositories().registry_id(&self.id.account).repository_names(name);
+                call.send().await.map_err(|error| failed(OPERATION, name, &error))
+            })
+            .await;
+        match answer {
+            Ok(answer) => {
+                let rows = answer.repositories.unwrap_or_default().into_iter();
+                Ok(rows.filter_map(answers::repository).find(|found| found.name == name))
+            }
+            Err(error) if error.kind == ErrorKind::RepositoryNotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn repository_tags(&self, arn: &str) -> Result<BTreeMap<String, String>, CallError> {
         let answer = self
             .traffic

@@ -90,6 +90,11 @@ impl Registry for Written {
         Ok(self.pages.keys().map(|name| repository(name)).collect())
     }
 
+    async fn repository(&self, name: &str) -> Result<Option<Repository>, CallError> {
+        self.call("DescribeRepositories", name)?;
+        Ok(self.pages.contains_key(name).then(|| repository(name)))
+    }
+
     async fn repository_tags(&self, arn: &str) -> Result<BTreeMap<String, String>, CallError> {
         self.call("ListTagsForResource", arn.rsplit('/').next().unwrap_or_default())?;
         Ok(BTreeMap::from([("team".to_owned(), "web".to_owned())]))

@@ -114,6 +114,13 @@ impl Policy {
         })
     }
 
+    /// Returns the sha256 of everything it says, defaults filled in: what plans know it by.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        // A policy has no fractions, and its keys are text.
+        crate::canonical::sha256(self, &[]).unwrap_or_default()
+    }
+
     /// Returns the first rule that is for a repository.
     #[must_use]
     pub fn rule_for(&self, repository: &str) -> Option<&Rule> {

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    CleanState, Deployed, DeployedImage, EntryHistory, KnownCluster, RecordedPlan, RepositoryHistory, TagHistory,
+    CleanState, Deletion, Deployed, DeployedImage, EntryHistory, KnownCluster, RecordedPlan, RepositoryHistory,
+    TagHistory,
 };
+use crate::ecr::apply::{Applied, ItemState, SkipReason};
 use crate::ecr::plan::{Decision, Plan, PlannedImage, VoteKind};
 use crate::ecr::planning::Inputs;
 use crate::ecr::planning::deployed::{Running, running};
@@ -39,6 +41,7 @@ impl CleanState {
             repositories: Vec::new(),
             uses: Vec::new(),
             deployed: Vec::new(),
+            deleted: Vec::new(),
         }
     }
 
@@ -113,6 +116,51 @@ impl CleanState {
         let asked = inputs.policy.rules.iter().map(|rule| rule.keep_deployed).max().unwrap_or(0);
         let most = usize::try_from(asked.max(MOST_DEPLOYED)).unwrap_or(usize::MAX);
         state.deployed(running(inputs), most, now);
+        state.deleted.retain(|deletion| now.duration_since(deletion.at) < FORGOTTEN_AFTER);
+        state
+    }
+
+    /// Returns the state after a plan was carried out, or as much of it as could be: what is deleted is remembered as
+    /// such, and what turned out to be in use begins its quarantine anew.
+    #[must_use]
+    pub fn after_apply(&self, applied: &Applied) -> Self {
+        let now = applied.ended_at;
+        let mut state = self.clone();
+        state.updated_at = state.updated_at.max(now);
+        for item in &applied.items {
+            let repository = state.repositories.iter_mut().find(|known| known.name == item.repository);
+            let entries = repository.map(|repository| &mut repository.entries);
+            let place =
+                entries.as_ref().and_then(|entries| entries.iter().position(|entry| entry.digest == item.digest));
+            match (item.state, item.reason) {
+                (ItemState::Deleted, _) => {
+                    let known = entries.zip(place).map(|(entries, place)| entries.remove(place));
+                    let known_already = |deletion: &Deletion| {
+                        (deletion.repository.as_str(), deletion.digest) == (item.repository.as_str(), item.digest)
+                    };
+                    if !state.deleted.iter().any(known_already) {
+                        state.deleted.push(Deletion {
+                            repository: item.repository.clone(),
+                            digest: item.digest,
+                            tags: item.tags.clone(),
+                            at: now,
+                            plan: applied.plan.clone(),
+                            last_used: known.as_ref().and_then(|known| known.last_used),
+                            last_used_by: known.and_then(|known| known.last_used_by),
+                        });
+                    }
+                }
+                (ItemState::Skipped, Some(SkipReason::InUse)) => {
+                    if let Some(entry) = entries.zip(place).and_then(|(entries, place)| entries.get_mut(place)) {
+                        entry.last_used = Some(now);
+                        entry.last_used_by.clone_from(&item.by);
+                    }
+                }
+                _ => {}
+            }
+        }
+        state.deleted.sort();
+        state.repositories.retain(|repository| !repository.entries.is_empty());
         state
     }
 

@@ -1,0 +1,265 @@
+//! The real binary from a plan to an empty registry: what it shows, asks, writes down, and what makes it stop.
+#![cfg(feature = "ecr")]
+#![expect(clippy::unwrap_used, reason = "a test fails with what differs")]
+
+use std::process::Command;
+
+use insta::assert_snapshot;
+use jiff::{SignedDuration, Timestamp};
+use kubeguard_core::ecr::apply::{FileLease, Lease as _};
+use kubeguard_core::images::RegistryId;
+use kubeguard_testkit::FakeCluster;
+use kubeguard_testkit::fake_ecr::{ACCOUNT, Calls, FakeEcr, Fault, REGION, Store, image, index};
+use serde_json::{Value, json};
+
+const NOW: &str = "2026-11-22T10:00:00Z";
+const POLICY: &str = "apiVersion: kubeguard.dev/v1
+kind: CleanPolicy
+caps: {share: off, perRepository: off, perRun: off}
+rules:
+- {name: apps, repositories: [app], action: delete, keepNewest: 1, keepUsedWithin: 0, keepDeployed: 0, quarantine: off}
+";
+
+/// A registry with v1 to v5, and a cluster that uses v1.
+struct World {
+    ecr: FakeEcr,
+    cluster: FakeCluster,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new(policy: &str) -> Self {
+        let id = RegistryId::new(ACCOUNT, REGION);
+        let mut store = Store::new(NOW.parse().unwrap());
+        for number in 1..=5 {
+            let age = SignedDuration::from_hours(24 * (100 - number));
+            store.push((&id, "app"), image(&format!("D{number}")).tag(&format!("v{number}")).age(age));
+        }
+        let cluster = FakeCluster::start();
+        cluster.serve_workloads("uid-prod");
+        let now: Timestamp = NOW.parse().unwrap();
+        cluster.date(&now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+        let world = Self { ecr: FakeEcr::new(store).serve(), cluster, folder: tempfile::tempdir().unwrap() };
+        world.deploy("web", "v1");
+        drop(world.cluster.kubeconfig(world.folder.path()));
+        world.write("policy.yaml", policy);
+        world.write(
+            "clusters.yaml",
+            "apiVersion: kubeguard.dev/v1\nkind: Clusters\nclusters:\n- {name: prod, context: fake, uid: uid-prod}\n",
+        );
+        world
+    }
+
+    fn id() -> RegistryId {
+        RegistryId::new(ACCOUNT, REGION)
+    }
+
+    fn deploy(&self, name: &str, tag: &str) {
+        let container = json!({"name": "app", "image": format!("{}/app:{tag}", Self::id().host())});
+        self.cluster.put(
+            "/apis/apps/v1/namespaces/team/deployments",
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "team", "name": name},
+                "spec": {"template": {"spec": {"containers": [container]}}}}),
+        );
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-ecr_clean"));
+        command.args(args.split(' ')).current_dir(self.folder.path()).env_clear().envs(self.ecr.environment());
+        command.env("HOME", self.folder.path()).env("KUBECONFIG", self.folder.path().join("kubeconfig"));
+        command
+    }
+
+    /// Returns the exit code, then stdout and stderr together.
+    fn run(&self, args: &str) -> String {
+        text(&mut self.command(args))
+    }
+
+    fn plan(&self) {
+        let told = self.run("plan --clusters clusters.yaml --policy policy.yaml");
+        assert!(told.starts_with("0\n"), "{told}");
+    }
+
+    /// Returns what a command told, with the plan's hash hidden.
+    fn told(&self, args: &str) -> String {
+        let told = self.run(args);
+        let plan: Value = serde_json::from_str(&self.read("plan.json")).unwrap();
+        let hash = plan["sha256"].as_str().unwrap();
+        told.replace(hash, "HASH").replace(&hash[..12], "HASH")
+    }
+
+    fn tags(&self) -> Vec<String> {
+        let store = self.ecr.store();
+        let repository = store.look(&Self::id(), "app").unwrap();
+        let mut tags: Vec<String> = repository.entries().flat_map(|entry| entry.tags.iter().cloned()).collect();
+        tags.sort();
+        tags
+    }
+}
+
+fn text(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let part = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    format!("{}\n{}{}", output.status.code().unwrap_or(-1), part(&output.stdout), part(&output.stderr))
+}
+
+#[test]
+fn exactly_the_plan_goes_and_the_same_command_again_finds_nothing_to_do() {
+    let world = World::new(POLICY);
+    world.plan();
+    assert_snapshot!(world.told("apply plan.json"), @"
+    0
+    plan HASH… of 2026-11-22T10:00:00Z by user/cleaner, now user/cleaner
+    usage read again: prod 1 reference
+    REPOSITORY   DIGEST      TAGS   RESULT    REASON
+    app          3 entries          deleted
+    3 deleted (≤ 286.1 MiB); verify: every reference in use still resolves
+    journal-HASH.ndjson
+    ");
+    assert_eq!(world.tags(), ["v1", "v5"]);
+    let state: Value = serde_json::from_str(
+        &world.read(&format!(".local/state/kubeguard/ecr-clean/aws/{ACCOUNT}/{REGION}/state.json")),
+    )
+    .unwrap();
+    let deleted: Vec<&str> =
+        state["deleted"].as_array().unwrap().iter().flat_map(|row| row["tags"][0].as_str()).collect();
+    assert_eq!(deleted.len(), 3, "{deleted:?}");
+    let calls = world.ecr.store().journal().len();
+    let again = world.told("apply plan.json");
+    assert!(again.starts_with("0\n") && again.contains("3 deleted"), "{again}");
+    assert_eq!(world.ecr.store().journal().len(), calls);
+}
+
+#[test]
+fn what_is_deployed_after_the_plan_stays() {
+    let world = World::new(POLICY);
+    world.plan();
+    world.deploy("late", "v3");
+    assert_snapshot!(world.told("apply plan.json"), @"
+    4
+    plan HASH… of 2026-11-22T10:00:00Z by user/cleaner, now user/cleaner
+    usage read again: prod 2 references
+    REPOSITORY   DIGEST                 TAGS   RESULT    REASON
+    app          sha256:6081b624a582…   v3     skipped   InUse: prod/team/Deployment/late
+    app          2 entries                     deleted
+    2 deleted (≤ 190.7 MiB), 1 skipped; verify: every reference in use still resolves
+    journal-HASH.ndjson
+    ");
+    assert_eq!(world.tags(), ["v1", "v3", "v5"]);
+}
+
+#[test]
+fn a_dry_run_prints_the_calls_and_makes_none() {
+    let world = World::new(POLICY);
+    world.plan();
+    let client = world.told("apply plan.json --dry-run=client");
+    assert!(client.starts_with("0\n") && client.contains("BatchDeleteImage"), "{client}");
+    world.deploy("late", "v3");
+    let server = world.told("apply plan.json --dry-run=server");
+    let lines: Vec<&str> = server.lines().filter(|line| line.contains("BatchDeleteImage")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("v2@") && !lines[0].contains("v3@"), "{server}");
+    assert!(server.contains("2 would go"), "{server}");
+    assert!(world.ecr.store().journal().is_empty());
+    let left: Vec<_> = std::fs::read_dir(world.folder.path()).unwrap().flatten().map(|file| file.file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().starts_with("journal")), "{left:?}");
+}
+
+#[test]
+fn only_the_plan_that_was_approved_is_carried_out() {
+    let world = World::new(POLICY);
+    world.plan();
+    let other = "0".repeat(64);
+    let told = world.told(&format!("apply plan.json --sha256 {other}"));
+    assert!(told.starts_with("5\n") && told.contains("PlanAltered"), "{told}");
+    let told = world.told(&format!("apply plan.json --dry-run=client --sha256 {other}"));
+    assert!(told.starts_with("5\n") && told.contains("PlanAltered"), "{told}");
+    world.write("policy.yaml", &POLICY.replace("keepNewest: 1", "keepNewest: 2"));
+    let told = world.told("apply plan.json --policy policy.yaml");
+    assert!(told.starts_with("4\n") && told.contains("PolicyChanged"), "{told}");
+    world.write("other.yaml", &world.read("clusters.yaml").replace("uid-prod", "uid-other"));
+    let told = world.told("apply plan.json --clusters other.yaml");
+    assert!(told.starts_with("4\n") && told.contains("cluster prod has another uid"), "{told}");
+    assert_eq!(world.tags().len(), 5);
+}
+
+#[tokio::test]
+async fn the_second_of_two_runs_is_told_who_the_first_is() {
+    let world = World::new(POLICY);
+    world.plan();
+    let lock = world.folder.path().join(format!(".local/state/kubeguard/ecr-clean/aws/{ACCOUNT}/{REGION}/lock"));
+    let first = FileLease::new(lock, "build-7", "the first", Timestamp::now);
+    first.acquire(None).await.unwrap();
+    let told = world.told("apply plan.json");
+    assert!(told.starts_with("5\n") && told.contains("LeaseHeld") && told.contains("the first"), "{told}");
+    assert_eq!(world.tags().len(), 5);
+    first.release().await;
+    assert!(world.told("apply plan.json").starts_with("0\n"));
+}
+
+#[test]
+fn credentials_that_expire_stop_everything_and_the_rest_is_done_later() {
+    let world = World::new(POLICY);
+    world.plan();
+    world.ecr.store().fail("BatchDeleteImage", Calls::Nth(1), Fault::Expired);
+    let told = world.told("apply plan.json");
+    assert!(told.starts_with("6\n") && told.contains("Credentials"), "{told}");
+    assert_eq!(world.tags().len(), 5);
+    let told = world.told("apply plan.json");
+    assert!(told.starts_with("0\n") && told.contains("3 deleted"), "{told}");
+}
+
+#[test]
+fn without_region_or_credentials_nothing_is_asked_of_anybody() {
+    let world = World::new(POLICY);
+    let mut command = world.command("plan --clusters clusters.yaml --policy policy.yaml");
+    let told = text(command.env_remove("AWS_REGION"));
+    assert!(told.starts_with("2\n") && told.contains("no AWS region is configured"), "{told}");
+    let mut command = world.command("plan --clusters clusters.yaml --policy policy.yaml");
+    let told = text(command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY"));
+    assert!(told.starts_with("2\n") && told.contains("credentials"), "{told}");
+}
+
+#[test]
+fn an_archived_index_is_taken_back_with_its_children() {
+    let world = World::new(POLICY);
+    {
+        let mut store = world.ecr.store();
+        let id = World::id();
+        let age = SignedDuration::from_hours(2000);
+        store.push((&id, "app"), image("a").age(age));
+        store.push((&id, "app"), index("I1").child("a", "linux/amd64").tag("multi").age(age));
+    }
+    // What an archived index lists is only known when it was read before.
+    world.plan();
+    {
+        let mut store = world.ecr.store();
+        let id = World::id();
+        for name in ["I1", "a", "D2"] {
+            store.archive((&id, "app"), name);
+        }
+    }
+    let told = world.run("restore app:v3 app:none");
+    assert!(
+        told.starts_with("1\n") && told.contains("app:v3 is active") && told.contains("app:none is not in"),
+        "{told}"
+    );
+    let told = world.run("restore app:multi --dry-run");
+    assert!(told.starts_with("0\n") && told.matches("would be restored").count() == 2, "{told}");
+    assert!(world.ecr.store().journal().is_empty());
+    let told = world.run("restore app:multi");
+    assert!(told.starts_with("0\n") && told.matches("requested").count() == 2, "{told}");
+    let told = world.run("restore app:multi --wait 1s");
+    assert!(told.starts_with("1\n") && told.contains("being restored already"), "{told}");
+    // What is in use is found by itself, and is waited for.
+    world.deploy("late", "v2");
+    let told = world.run("restore --in-use --clusters clusters.yaml --wait 1s");
+    assert!(told.starts_with("3\n") && told.contains("waiting for 1 of 1"), "{told}");
+}
