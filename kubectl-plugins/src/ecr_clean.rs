@@ -7,6 +7,7 @@ mod explain;
 mod files;
 mod inventory;
 mod judgement;
+mod metrics;
 mod plan;
 mod registry;
 mod restore;
@@ -120,7 +121,7 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<ExitCode> {
         Command::Inventory(asked) => inventory::run(args, asked, terminal).await,
         Command::Plan(asked) => plan::run(args, asked, terminal).await,
         Command::Explain(asked) => explain::run(asked, terminal),
-        Command::Apply(asked) => apply::run(args, asked, terminal).await,
+        Command::Apply(asked) => Box::pin(apply::run(args, asked, terminal)).await,
         Command::Verify(asked) => verify::run(args, asked, terminal).await,
         Command::Restore(asked) => restore::run(args, asked, terminal).await,
     }

@@ -115,7 +115,7 @@ fn text(command: &mut Command) -> String {
 fn exactly_the_plan_goes_and_the_same_command_again_finds_nothing_to_do() {
     let world = World::new(POLICY);
     world.plan();
-    assert_snapshot!(world.told("apply plan.json"), @"
+    assert_snapshot!(world.told("apply plan.json --metrics-file apply.prom"), @"
     0
     plan HASH… of 2026-11-22T10:00:00Z by user/cleaner, now user/cleaner
     usage read again: prod 1 reference
@@ -125,12 +125,18 @@ fn exactly_the_plan_goes_and_the_same_command_again_finds_nothing_to_do() {
     journal-HASH.ndjson
     ");
     assert_eq!(world.tags(), ["v1", "v5"]);
+    let metrics = world.read("apply.prom");
+    let deleted = "kubeguard_ecr_clean_apply_entries{registry=\"111122223333/us-east-1\",state=\"deleted\"} 3\n";
+    assert!(
+        metrics.contains(deleted) && metrics.contains("# TYPE kubeguard_ecr_clean_apply_exit_code gauge\n"),
+        "{metrics}"
+    );
     let state: Value = serde_json::from_str(
         &world.read(&format!(".local/state/kubeguard/ecr-clean/aws/{ACCOUNT}/{REGION}/state.json")),
     )
     .unwrap();
     let deleted: Vec<&str> =
-        state["deleted"].as_array().unwrap().iter().flat_map(|row| row["tags"][0].as_str()).collect();
+        state["deleted"].as_array().unwrap().iter().filter_map(|row| row["tags"][0].as_str()).collect();
     assert_eq!(deleted.len(), 3, "{deleted:?}");
     let calls = world.ecr.store().journal().len();
     let again = world.told("apply plan.json");

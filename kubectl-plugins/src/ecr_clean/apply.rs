@@ -18,7 +18,7 @@ use kubeguard_core::error::Result;
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::{self, StateFolder};
-use super::{TOOL, registry};
+use super::{TOOL, metrics, registry};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
 
@@ -58,6 +58,9 @@ pub(super) struct ApplyArgs {
     /// Change nothing, and print the calls
     #[arg(long, value_name = "WHERE", value_enum)]
     pub(super) dry_run: Option<DryRun>,
+    /// Write metrics for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
@@ -127,6 +130,9 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
         }
         applied
     };
+    if let Some(file) = &asked.metrics_file {
+        metrics::of_apply(file, &applied)?;
+    }
     match asked.output.as_str() {
         "json" => drop(terminal.answer(&files::pretty(&applied)?)),
         "yaml" => drop(terminal.answer(&files::yaml(&applied)?)),

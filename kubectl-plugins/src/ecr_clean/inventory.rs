@@ -9,7 +9,7 @@ use kubeguard_core::images::{HostMap, Inventory};
 
 use super::args::{Args, SourceArgs};
 use super::evidence::{self, Evidence};
-use super::{files, screens};
+use super::{files, metrics, screens};
 use crate::exit::ExitCode;
 use crate::explain;
 use crate::terminal::Terminal;
@@ -42,6 +42,9 @@ pub(super) struct InventoryArgs {
     /// The moment that counts as now with -f [default: the current time]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
+    /// Write metrics for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "wide", "json"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
@@ -77,6 +80,9 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
 }
 
 fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {
+    if let Some(file) = &asked.metrics_file {
+        metrics::of_inventories(file, inventories)?;
+    }
     if asked.output == "json" {
         for inventory in inventories {
             terminal.answer(&files::pretty(inventory)?);

@@ -12,7 +12,7 @@ use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::StateFolder;
 use super::registry::{Choice, connected, look};
-use super::{TOOL, files, screens};
+use super::{TOOL, files, metrics, screens};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
 
@@ -40,6 +40,9 @@ pub(super) struct PlanArgs {
     /// The moment that counts as now [default: the registry's clock]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
+    /// Write metrics for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written; json is the plan file itself
     #[arg(short, long, value_parser = ["table", "json", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
@@ -83,6 +86,9 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
     }
     let text = files::pretty(&plan)?;
     files::write(&asked.plan_file, &text)?;
+    if let Some(file) = &asked.metrics_file {
+        metrics::of_plan(file, &plan)?;
+    }
     if !offline {
         let first = CleanState::new(registry.registry.clone(), now);
         state.write(&earlier.as_ref().unwrap_or(&first).after(&plan, &inputs))?;
