@@ -138,7 +138,9 @@ impl PlaceNode {
         let info = self.status.as_ref().and_then(|status| status.node_info.as_ref());
         let told = |of: fn(&NodeInfo) -> &String, label: &str| {
             let told = info.map(of).map(String::as_str).filter(|told| !told.is_empty());
-            Some(told.unwrap_or_else(|| self.metadata.label(label))).filter(|told| !told.is_empty()).map(ToOwned::to_owned)
+            Some(told.unwrap_or_else(|| self.metadata.label(label)))
+                .filter(|told| !told.is_empty())
+                .map(ToOwned::to_owned)
         };
         let os = told(|info| &info.operating_system, "kubernetes.io/os")?;
         let architecture = told(|info| &info.architecture, "kubernetes.io/arch")?;
@@ -212,7 +214,8 @@ impl NodeSelectorTerm {
     /// Returns whether a node matches all requirements; a term without any matches nothing.
     fn matches(&self, node: &PlaceNode) -> bool {
         let has_some = !self.match_expressions.is_empty() || !self.match_fields.is_empty();
-        let by_label = |one: &NodeSelectorRequirement| one.matches(node.metadata.labels.get(&one.key).map(String::as_str));
+        let by_label =
+            |one: &NodeSelectorRequirement| one.matches(node.metadata.labels.get(&one.key).map(String::as_str));
         has_some
             && self.match_expressions.iter().all(by_label)
             && self.match_fields.iter().all(|one| one.matches_name(&node.metadata.name))
@@ -324,7 +327,8 @@ mod tests {
     fn one_term_is_enough_all_of_it_must_match_and_an_empty_one_matches_nothing() {
         let own = json!({"key": "pool", "operator": "In", "values": ["a"]});
         let other = json!({"key": "pool", "operator": "In", "values": ["b"]});
-        let named = |operator: &str, name: &str| json!({"key": "metadata.name", "operator": operator, "values": [name]});
+        let named =
+            |operator: &str, name: &str| json!({"key": "metadata.name", "operator": operator, "values": [name]});
         for (terms, fits) in [
             (json!([{"matchExpressions": [other]}, {"matchExpressions": [own]}]), true),
             (json!([{"matchExpressions": [own, other]}]), false),
@@ -352,7 +356,11 @@ mod tests {
             (taint("NoSchedule"), json!([]), false),
             (taint("NoExecute"), json!([]), false),
             (taint("PreferNoSchedule"), json!([]), true),
-            (taint("NoSchedule"), json!([{"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}]), true),
+            (
+                taint("NoSchedule"),
+                json!([{"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}]),
+                true,
+            ),
             (taint("NoSchedule"), json!([{"key": "gpu", "value": "yes"}]), true),
             (taint("NoSchedule"), json!([{"key": "gpu", "value": "no"}]), false),
             (taint("NoSchedule"), json!([{"key": "gpu", "operator": "Exists"}]), true),
@@ -384,7 +392,9 @@ mod tests {
         let cordoned = json!([{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]);
         assert!(!Placement::default().fits(&node(&json!({}), &cordoned)));
         assert!(Placement::default().of_daemon().fits(&node(&json!({}), &cordoned)));
-        assert!(!Placement::default().of_daemon().fits(&node(&json!({}), &json!([{"key": "gpu", "effect": "NoSchedule"}]))));
+        assert!(
+            !Placement::default().of_daemon().fits(&node(&json!({}), &json!([{"key": "gpu", "effect": "NoSchedule"}])))
+        );
     }
 
     #[test]

@@ -422,6 +422,7 @@ impl Row {
             repositories: vec![RepositoryHistory { name: app(), entries: self.state.iter().map(entry).collect() }],
             uses: Vec::new(),
             deployed: Vec::new(),
+            deleted: Vec::new(),
         }
     }
 

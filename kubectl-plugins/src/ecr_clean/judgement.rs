@@ -11,7 +11,7 @@ use kubeguard_core::ecr::policy::{Pattern, Policy};
 use kubeguard_core::ecr::snapshot::RegistrySnapshot;
 use kubeguard_core::ecr::state::CleanState;
 use kubeguard_core::error::Result;
-use kubeguard_core::images::Inventory;
+use kubeguard_core::images::{Inventory, Salt};
 
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
@@ -51,6 +51,7 @@ pub(super) struct Judgement {
     pub(super) registry: RegistrySnapshot,
     pub(super) state: Option<CleanState>,
     keep_lists: Vec<KeptImage>,
+    salt: Option<Salt>,
     pub(super) now: Timestamp,
 }
 
@@ -72,6 +73,7 @@ impl JudgementArgs {
     /// Reads usage and registry.
     pub(super) async fn gather(&self, args: &Args, terminal: Terminal) -> Result<Judgement> {
         let (policy, only) = (self.policy()?, self.only()?);
+        let salt = args.salt_file.as_deref().map(files::salt).transpose()?;
         let clusters = evidence::clusters(&self.source, false)?;
         let choice = match (self.policy.is_some(), only.is_empty()) {
             (_, false) => Choice::Only(only),
@@ -87,7 +89,7 @@ impl JudgementArgs {
         let hosts = policy.hosts();
         let evidence = Evidence { access: &args.access, scan: &policy.scan, hosts: &hosts, terminal };
         let answers = evidence.answers(&clusters, &self.source, now).await?;
-        Ok(Judgement { policy, clusters, answers, ecr, registry, state, keep_lists, now })
+        Ok(Judgement { policy, clusters, answers, ecr, registry, state, keep_lists, salt, now })
     }
 }
 
@@ -101,6 +103,7 @@ impl Judgement {
             registry: &self.registry,
             state: self.state.as_ref(),
             keep_lists: &self.keep_lists,
+            salt: self.salt.as_ref(),
             now: self.now,
             tool: TOOL,
             offline: false,

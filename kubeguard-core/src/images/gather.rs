@@ -16,6 +16,7 @@ use crate::gather::discovery::Discovery;
 use crate::gather::pages::{self, Selection};
 use crate::gather::resource::Resource;
 use crate::kinds::Kind;
+use crate::scheduling::PlaceNode;
 
 /// Lists at the same time.
 const AT_ONCE: usize = 4;
@@ -119,7 +120,7 @@ pub async fn read(
         complete: kinds.iter().all(decides_well),
         scan: reading.scan.clone(),
         kinds,
-        platforms: Vec::new(),
+        platforms: found.platforms,
         references: found.references,
         pinned: found.pinned,
         rewritten: found.rewritten,
@@ -201,7 +202,8 @@ fn wanted(discovery: &Discovery, scan: &Scan, collector: &mut Collector<'_>) -> 
                 Secrets::All => (Some(Need::Optional), ""),
             },
             ("", "Event") => ((scan.events == Switch::On).then_some(Need::Optional), ""),
-            ("", "Node") => ((scan.node_images == Switch::On).then_some(Need::Optional), ""),
+            // What they run on tells where an image must run; their caches are read with them where that is asked for.
+            ("", "Node") => (Some(Need::Optional), ""),
             ("admissionregistration.k8s.io", _) => (Some(Need::Served), ""),
             (group, _) if is_built_in(group) => continue,
             _ => (need(scan.custom_resources), ""),
@@ -295,17 +297,20 @@ async fn whole(
     selection: &Selection,
     collector: &mut Collector<'_>,
 ) -> std::result::Result<Whole, Failure> {
-    let is_pods = selection.resource.kind == ImagePod::KIND && selection.resource.group.is_empty();
+    let is = |kind: &str| selection.resource.kind == kind && selection.resource.group.is_empty();
+    let (is_pods, is_nodes) = (is(ImagePod::KIND), is(PlaceNode::KIND));
     let mut read = Whole { objects: 0, pages: 0, resource_version: String::new() };
     let mut next = String::new();
     loop {
-        let page = page(cluster, selection, &next, is_pods).await?;
+        let page = page(cluster, selection, &next, is_pods || is_nodes).await?;
         read.pages += 1;
         read.resource_version = page.resource_version;
         for item in page.items {
             let damaged = || Failure::Answer("an item cannot be read".to_owned());
             if is_pods {
                 collector.add_pod(&item.decode::<ImagePod>().ok_or_else(damaged)?);
+            } else if is_nodes {
+                collector.add_node(&item.decode::<PlaceNode>().ok_or_else(damaged)?);
             } else {
                 let mut object = item.json().ok_or_else(damaged)?;
                 // Items of a list leave out what the list says.
@@ -384,7 +389,7 @@ pub fn of_manifests<'a>(
         complete,
         scan: reading.scan.clone(),
         kinds: kinds.into_iter().map(read).collect(),
-        platforms: Vec::new(),
+        platforms: found.platforms,
         references: found.references,
         pinned: found.pinned,
         rewritten: found.rewritten,
