@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod maps;
 mod parse;
 pub mod reference;
+pub mod rights;
 pub mod signature;
 
 pub use extract::{Collector, Found, ImagePod, is_built_in};

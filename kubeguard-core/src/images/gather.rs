@@ -85,7 +85,10 @@ pub async fn read(
     let started_at = dated.unwrap_or_else(&clock);
     let discovery = Discovery::of(cluster).await?;
     let mut collector = Collector::new(reading.hosts, reading.scan);
-    let wanted = wanted(&discovery, reading.scan, &mut collector);
+    let (wanted, skipped) = wanted(&discovery, reading.scan);
+    for kind in skipped {
+        collector.skipped(kind);
+    }
     watch(Step::Kinds(wanted.len()));
     let mut kinds = Vec::new();
     let (pods, others): (Vec<Wanted>, Vec<Wanted>) = wanted
@@ -161,17 +164,17 @@ async fn version(cluster: &Cluster) -> Option<String> {
 }
 
 /// A kind to read.
-struct Wanted {
-    resource: Resource,
+pub(super) struct Wanted {
+    pub(super) resource: Resource,
     need: Need,
     labels: &'static str,
     /// The server does not serve it.
     absent: bool,
 }
 
-/// Returns what is to be read of what a server serves; what the policy leaves out is noted.
-fn wanted(discovery: &Discovery, scan: &Scan, collector: &mut Collector<'_>) -> Vec<Wanted> {
-    let mut wanted = Vec::new();
+/// Returns what is to be read of what a server serves, and what the policy leaves out.
+pub(super) fn wanted(discovery: &Discovery, scan: &Scan) -> (Vec<Wanted>, Vec<String>) {
+    let (mut wanted, mut skipped) = (Vec::new(), Vec::new());
     let need = |demand: Demand| match demand {
         Demand::Off => None,
         Demand::Optional => Some(Need::Optional),
@@ -210,10 +213,10 @@ fn wanted(discovery: &Discovery, scan: &Scan, collector: &mut Collector<'_>) -> 
         };
         match need.filter(|_| !skips(resource)) {
             Some(need) => wanted.push(Wanted { resource: resource.clone(), need, labels, absent: false }),
-            None => collector.skipped(resource.to_string()),
+            None => skipped.push(resource.to_string()),
         }
     }
-    wanted
+    (wanted, skipped)
 }
 
 /// Returns whether a name fits a pattern with `*`.
