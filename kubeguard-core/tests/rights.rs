@@ -95,7 +95,9 @@ async fn only_who_applies_may_write_and_only_its_own_lease() {
     let manifests = rights(&Scan::default()).await.manifests(&Grant { lease, every, ..grant() });
     let names: Vec<String> = manifests
         .iter()
-        .map(|manifest| format!("{} {}", manifest["kind"].as_str().unwrap(), manifest["metadata"]["name"].as_str().unwrap()))
+        .map(|manifest| {
+            format!("{} {}", manifest["kind"].as_str().unwrap(), manifest["metadata"]["name"].as_str().unwrap())
+        })
         .collect();
     assert_eq!(
         names,
@@ -121,7 +123,10 @@ async fn only_who_applies_may_write_and_only_its_own_lease() {
     let apply = json!([{"kind": "ServiceAccount", "name": "reader-apply", "namespace": "kubeguard"}]);
     assert_eq!(manifests[5]["subjects"], apply);
     let job = &manifests[6]["spec"]["jobTemplate"]["spec"]["template"]["spec"];
-    assert_eq!((&job["serviceAccountName"], &job["containers"][0]["image"]), (&"reader".into(), &"registry.example.org/kubeguard:1".into()));
+    assert_eq!(
+        (&job["serviceAccountName"], &job["containers"][0]["image"]),
+        (&"reader".into(), &"registry.example.org/kubeguard:1".into())
+    );
 }
 
 #[tokio::test]
