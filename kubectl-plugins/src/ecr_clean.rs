@@ -40,14 +40,18 @@ const EXIT_CODES: &str = "Exit codes:
   130  interrupted
 ";
 const EXAMPLES: &str = "Examples:
-  kubectl ecr-clean inventory --context prod-eu --context prod-us   # what two clusters need, a file each
+  # What two clusters need, a file each
+  kubectl ecr-clean inventory --context prod-eu --context prod-us
+  # What would go, and why an image stays
   kubectl ecr-clean plan --clusters clusters.yaml --policy policy.yaml
-  kubectl ecr-clean explain app:v2                                  # why an image of the last plan stays
-  kubectl ecr-clean apply plan.json --dry-run=server                # look again, print the calls, change nothing
-  kubectl ecr-clean apply plan.json --sha256 7f3a9c…                # exactly the plan that was approved
-  kubectl ecr-clean verify --clusters clusters.yaml                 # is everything in use there, and can be pulled?
-  kubectl ecr-clean restore app:v4 --wait 20m                       # take an archived image back
-  kubectl ecr-clean plan --inventory prod.json --policy policy.yaml --registry-file registry.json   # without AWS
+  kubectl ecr-clean explain app:v2
+  # Look again and print the calls; then carry out exactly the plan that was approved
+  kubectl ecr-clean apply plan.json --dry-run=server
+  kubectl ecr-clean apply plan.json --sha256 7f3a9c…
+  # Is everything in use there, and can it be pulled?
+  kubectl ecr-clean verify --clusters clusters.yaml
+  # Take an archived image back
+  kubectl ecr-clean restore app:v4 --wait 20m
 ";
 
 /// Returns the command with its examples and exit codes.

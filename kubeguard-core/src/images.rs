@@ -13,6 +13,7 @@ mod parse;
 pub mod reference;
 pub mod rights;
 pub mod signature;
+pub(crate) mod status;
 
 pub use extract::{Collector, Found, ImagePod, is_built_in};
 pub use hashed::Salt;

@@ -120,12 +120,16 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
             return Ok(ExitCode::Interrupted);
         }
         let lease = lease(args, &plan, &folder).await?;
-        let Some((journal, past)) = Journal::open(&journal, &plan.sha256)? else {
+        let Some((open, past)) = Journal::open(&journal, &plan.sha256)? else {
             terminal.complain(&format!("LeaseHeld: another process writes {} now", journal.display()));
             return Ok(ExitCode::Unprovable);
         };
-        let applied = apply.run(journal, past, &lease).await;
+        let applied = apply.run(open, past, &lease).await;
         progress.end();
+        if std::fs::metadata(&journal).is_ok_and(|journal| journal.len() == 0) {
+            // It was turned away before it began, and has nothing to tell.
+            drop(std::fs::remove_file(&journal));
+        }
         let applied = applied?;
         if let Some(state) = &state {
             folder.write(&state.after_apply(&applied))?;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kubeguard_core::ecr::aws::Ecr;
 use kubeguard_core::ecr::clusters::Clusters;
 use kubeguard_core::ecr::plan::{Plan, RefusalReason};
-use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan};
+use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan, plan_part};
 use kubeguard_core::ecr::policy::{Pattern, Policy};
 use kubeguard_core::ecr::snapshot::RegistrySnapshot;
 use kubeguard_core::ecr::state::CleanState;
@@ -16,7 +16,7 @@ use kubeguard_core::images::{Inventory, Salt};
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files;
-use super::registry::{Choice, Looked, connected, look};
+use super::registry::{Choice, Looked, connected, explain_digests, look};
 use super::{TOOL, usage};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
@@ -49,6 +49,8 @@ pub(super) struct Judgement {
     pub(super) answers: Vec<Answer>,
     pub(super) ecr: Ecr,
     pub(super) registry: RegistrySnapshot,
+    /// Every repository that the policy is for was looked at.
+    whole: bool,
     pub(super) state: Option<CleanState>,
     keep_lists: Vec<KeptImage>,
     salt: Option<Salt>,
@@ -75,12 +77,13 @@ impl JudgementArgs {
         let (policy, only) = (self.policy()?, self.only()?);
         let salt = args.salt_file.as_deref().map(files::salt).transpose()?;
         let clusters = evidence::clusters(&self.source, false)?;
+        let whole = only.is_empty();
         let choice = match (self.policy.is_some(), only.is_empty()) {
             (_, false) => Choice::Only(only),
             (true, true) => Choice::EveryPattern,
             (false, true) => Choice::Any,
         };
-        let Looked { ecr, snapshot: registry, state: folder } =
+        let Looked { ecr, snapshot: mut registry, state: folder } =
             look(connected(&self.aws, &policy).await?, self.state.as_deref(), &policy, &choice, terminal).await?;
         let now = self.now.unwrap_or(registry.taken_at);
         let state = folder.read(&registry.registry)?;
@@ -89,14 +92,16 @@ impl JudgementArgs {
         let hosts = policy.hosts();
         let evidence = Evidence { access: &args.access, scan: &policy.scan, hosts: &hosts, terminal };
         let answers = evidence.answers(&clusters, &self.source, now).await?;
-        Ok(Judgement { policy, clusters, answers, ecr, registry, state, keep_lists, salt, now })
+        explain_digests(&ecr, &mut registry, &policy, &answers, &folder.manifests()).await?;
+        Ok(Judgement { policy, clusters, answers, ecr, registry, whole, state, keep_lists, salt, now })
     }
 }
 
 impl Judgement {
     /// Judges every entry, as a plan does.
     pub(super) fn plan(&self) -> Plan {
-        plan(&Inputs {
+        let make = if self.whole { plan } else { plan_part };
+        make(&Inputs {
             policy: &self.policy,
             clusters: &self.clusters,
             answers: &self.answers,

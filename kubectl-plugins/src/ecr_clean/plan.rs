@@ -11,7 +11,7 @@ use kubeguard_core::error::Result;
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::StateFolder;
-use super::registry::{Choice, connected, look};
+use super::registry::{Choice, connected, explain_digests, look};
 use super::{TOOL, files, metrics, screens};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
@@ -57,18 +57,21 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
     let offline = saved.is_some();
     let hosts = policy.hosts();
     let evidence = Evidence { access: &args.access, scan: &policy.scan, hosts: &hosts, terminal };
-    let (registry, state) = if let Some(registry) = saved {
+    let (mut registry, state, ecr) = if let Some(registry) = saved {
         let state = StateFolder::new(asked.state.as_deref(), &registry.registry)?;
-        (registry, state)
+        (registry, state, None)
     } else {
         let ecr = connected(&asked.aws, &policy).await?;
         let looked = look(ecr, asked.state.as_deref(), &policy, &Choice::EveryPattern, terminal).await?;
-        (looked.snapshot, looked.state)
+        (looked.snapshot, looked.state, Some(looked.ecr))
     };
     let now = asked.now.unwrap_or(registry.taken_at);
     let earlier = state.read(&registry.registry)?;
     let keep_lists = files::keep_lists(&policy, &asked.policy, now)?;
     let answers = evidence.answers(&clusters, &asked.source, now).await?;
+    if let Some(ecr) = &ecr {
+        explain_digests(ecr, &mut registry, &policy, &answers, &state.manifests()).await?;
+    }
     let inputs = Inputs {
         policy: &policy,
         clusters: &clusters,

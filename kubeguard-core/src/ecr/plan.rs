@@ -464,6 +464,12 @@ pub struct PlannedImage {
     /// Last pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pulled_at: Option<Timestamp>,
+    /// Since when it is archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
+    /// Since which plan nothing but quarantine, a refusal or `report` keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_since: Option<Timestamp>,
     /// Size as the registry tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,

@@ -19,6 +19,7 @@ use super::inventory::{
 use super::maps::{Maps, Readable, Spelling};
 use super::parse::is_ecr_like;
 use super::reference::ImageRef;
+use super::status::StatusImages;
 
 /// The only algorithm.
 pub(crate) const ALGORITHM: &str = "hmac-sha256";
@@ -105,7 +106,9 @@ impl Inventory {
             return self.clone();
         }
         let hide = Hide { salt, maps };
-        let mut rows: BTreeSet<Reference> = self.references.iter().flat_map(|one| hide.reference(one)).collect();
+        let beside = StatusImages::of(self);
+        let mut rows: BTreeSet<Reference> =
+            self.references.iter().flat_map(|one| hide.reference(one, &beside)).collect();
         let (mut suspicious, mut unreadable) = (BTreeSet::new(), 0);
         for pinned in &self.pinned {
             match hide.pinned(pinned) {
@@ -165,16 +168,21 @@ struct Hide<'a> {
 }
 
 impl Hide<'_> {
-    fn reference(&self, reference: &Reference) -> Vec<Reference> {
+    fn reference(&self, reference: &Reference, images: &StatusImages<'_>) -> Vec<Reference> {
         let bare = match ImageRef::parse(&reference.image, self.maps.hosts()) {
             ImageRef::Bare(digest) => Some(digest),
             _ => None,
         };
-        let spec = reference.spec.as_ref().filter(|_| reference.r#use == Use::Status || bare.is_some());
-        let spec = spec.map(|spec| self.maps.spellings(spec)).unwrap_or_default();
+        let beside: Vec<&str> = match &reference.spec {
+            _ if bare.is_some() => images.beside(reference).collect(),
+            Some(spec) if reference.r#use == Use::Status => vec![spec],
+            _ => Vec::new(),
+        };
+        let spec: Vec<Spelling> = beside.iter().flat_map(|image| self.maps.spellings(image)).collect();
         let keys = |spelling: &Spelling| [self.salt.tag(spelling), self.salt.digest(spelling)].into_iter().flatten();
         let mut spec_hashes: Vec<String> = spec.iter().flat_map(keys).collect();
         spec_hashes.sort();
+        spec_hashes.dedup();
         // Revisions are counted by their workload: it needs a name, not its own.
         let owner = reference.owner.as_ref().filter(|_| reference.r#use == Use::Revision);
         let namespace = reference.namespace.as_deref().unwrap_or_default();
@@ -188,14 +196,15 @@ impl Hide<'_> {
             ..Reference::default()
         };
         if let Some(digest) = bare {
-            // Without the spec's repository nobody can say where it might be.
-            let of_spec = |spelling: &Spelling| Reference {
+            let repositories: BTreeSet<String> = spec.iter().map(|spelling| self.salt.repository(spelling)).collect();
+            // Without a repository beside it nobody can say where it might be.
+            let row = Reference {
                 bare_hash: Some(self.salt.hidden(&[&digest.to_string()])),
-                repository_hash: Some(self.salt.repository(spelling)),
+                spec_repositories: repositories.into_iter().collect(),
                 started_at: reference.started_at,
-                ..row.clone()
+                ..row
             };
-            return spec.iter().map(of_spec).collect();
+            return Some(row).filter(|row| !row.spec_repositories.is_empty()).into_iter().collect();
         }
         self.maps.spellings(&reference.image).iter().map(|spelling| self.row(spelling, row.clone())).collect()
     }

@@ -281,15 +281,18 @@ pub struct Reference {
     /// Hidden: HMAC of the key with its digest, where it has a tag too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest_hash: Option<String>,
-    /// Hidden: HMAC of a digest without a repository; it is one of the repository in `repository_hash`, or is unknown.
+    /// Hidden: HMAC of a digest without a repository; it is one of those in `spec_repositories`, or is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bare_hash: Option<String>,
     /// Hidden: HMAC of the repository alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository_hash: Option<String>,
-    /// Hidden, for a status: the keys that the same container's spec names.
+    /// Hidden, for a status: the keys that the same container's spec names, for a digest alone also its status.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub spec_hashes: Vec<String>,
+    /// Hidden, for a digest alone: the repositories of those keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spec_repositories: Vec<String>,
 }
 
 /// What naming an image in a place means.

@@ -67,6 +67,9 @@ pub(crate) struct Row {
     pub(crate) keep_lists: Vec<String>,
     #[serde(default)]
     pub(crate) state: BTreeMap<String, History>,
+    /// Hours since uses that inventories recorded, by key.
+    #[serde(default)]
+    pub(crate) recorded: BTreeMap<String, f64>,
     #[serde(default)]
     pub(crate) dropped: Option<String>,
     #[serde(default)]
@@ -87,6 +90,12 @@ pub(crate) struct Row {
     pub(crate) partly: bool,
     #[serde(default)]
     pub(crate) foreign: Vec<String>,
+    /// What is said of repositories.
+    #[serde(default)]
+    pub(crate) notes: BTreeMap<String, Vec<String>>,
+    /// Rules of which the plan carries a finding, among others.
+    #[serde(default)]
+    pub(crate) findings: Vec<String>,
 
     /// Account of the caller.
     #[serde(default)]
@@ -141,6 +150,10 @@ pub(crate) struct Told {
     pub(crate) hibernated: bool,
     /// Its inventory hides every name.
     pub(crate) hashed: bool,
+    /// Day on which it was taken down; its inventory counts for 14 days more.
+    pub(crate) retired: Option<jiff::civil::Date>,
+    /// It is desired state, not a cluster.
+    pub(crate) manifests: bool,
     /// Items of a page at most.
     pub(crate) pages: Option<usize>,
     /// The server forgets once where a list in pages was.

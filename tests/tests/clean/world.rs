@@ -8,14 +8,14 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::access::{self, Access, Environment};
 use kubeguard_core::ecr::apply::{Applied, Apply, Demands, FileLease, Fresh, Journal};
-use kubeguard_core::ecr::clusters::{Cluster, ClusterSource, Clusters};
+use kubeguard_core::ecr::clusters::{Cluster, ClusterSource, Clusters, Retired};
 use kubeguard_core::ecr::look::{self, Look};
 use kubeguard_core::ecr::manifests::ManifestCache;
 use kubeguard_core::ecr::plan::{Decision, Plan, PlanFinding, RefusalReason};
-use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan};
+use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, configs_to_read, plan};
 use kubeguard_core::ecr::policy::{Assumption, Policy};
 use kubeguard_core::ecr::snapshot::{ProblemKind, RegistrySnapshot};
-use kubeguard_core::ecr::state::{CleanState, EntryHistory, KnownCluster, RepositoryHistory, TagHistory};
+use kubeguard_core::ecr::state::{CleanState, EntryHistory, KeyUse, KnownCluster, RepositoryHistory, TagHistory};
 use kubeguard_core::ecr::verify::verify;
 use kubeguard_core::images::gather::{Reading, read};
 use kubeguard_core::images::{Digest, RegistryId, Salt};
@@ -360,7 +360,7 @@ impl World {
         answers
     }
 
-    async fn look(&self, row: &Row) -> RegistrySnapshot {
+    async fn look(&self, row: &Row, answers: &[Answer]) -> RegistrySnapshot {
         let look = Look {
             replication: self.policy.replication.assume == Assumption::Read,
             pull_through: self.policy.pull_through_rules == Assumption::Read,
@@ -374,29 +374,32 @@ impl World {
             Ok(names.filter(|name| self.policy.rule_for(name).is_some()).collect())
         };
         let mut snapshot = look::snapshot(&self.registry(), included, &look).await.expect("a look");
-        let wanted: BTreeSet<Digest> = row.configs.keys().map(|name| self.digest(name)).collect();
-        for repository in snapshot.repositories.iter_mut().filter(|_| !wanted.is_empty()) {
-            let read = look::read_images(&self.registry(), repository, &wanted, &self.cache).await;
-            assert!(read.is_ok(), "{}: manifests cannot be read", row.id);
-        }
+        let wanted = configs_to_read(&self.policy, &snapshot, answers);
+        let read = look::read_configs(&self.registry(), &mut snapshot, &wanted, &self.cache).await;
+        assert!(read.is_ok(), "{}: manifests cannot be read", row.id);
         snapshot
     }
 
-    /// Plans, and verifies by what the plan has seen.
-    pub(crate) async fn plan(&self, row: &Row) -> (Plan, Vec<PlanFinding>) {
-        let (answers, registry) = (self.answers().await, self.look(row).await);
-        let plan = plan(&Inputs {
+    fn inputs<'a>(&'a self, answers: &'a [Answer], registry: &'a RegistrySnapshot) -> Inputs<'a> {
+        Inputs {
             policy: &self.policy,
             clusters: &self.declared,
-            answers: &answers,
-            registry: &registry,
+            answers,
+            registry,
             state: Some(&self.state),
             keep_lists: &self.keep_lists,
             salt: Some(&salt()),
             now: self.now(),
             tool: TOOL,
             offline: false,
-        });
+        }
+    }
+
+    /// Plans, and verifies by what the plan has seen.
+    pub(crate) async fn plan(&self, row: &Row) -> (Plan, Vec<PlanFinding>) {
+        let answers = self.answers().await;
+        let registry = self.look(row, &answers).await;
+        let plan = plan(&self.inputs(&answers, &registry));
         let inventories: Vec<_> = answers.iter().filter_map(|answer| answer.inventory.as_ref().ok()).collect();
         let findings = verify(&plan, &registry, &inventories, &self.policy.hosts());
         (plan, findings)
@@ -528,7 +531,12 @@ fn declared(row: &Row) -> Clusters {
     };
     let told = row.clusters.iter().map(|(name, told)| Cluster {
         registries: told.registries.clone(),
+        source: Some(match told.manifests {
+            true => ClusterSource::Manifests(Vec::new()),
+            false => ClusterSource::Context(name.clone()),
+        }),
         hibernated_since: told.hibernated.then(|| "2026-10-01".parse().expect("a day")),
+        retired: told.retired.map(|at| Retired { at, wait: Window::days(14) }),
         ..one(name)
     });
     let standby = row.standby.iter().map(|standby| Cluster {
@@ -570,7 +578,15 @@ fn state(row: &Row, store: &Store, registry: &RegistryId) -> CleanState {
             name: "app".to_owned(),
             entries: row.state.iter().map(entry).collect(),
         }],
-        uses: Vec::new(),
+        uses: row
+            .recorded
+            .iter()
+            .map(|(key, time)| KeyUse {
+                key: spelt(key, row, store, registry),
+                last: ago(*time),
+                by: "B/team/CronJob/late".to_owned(),
+            })
+            .collect(),
         deployed: Vec::new(),
         deleted: Vec::new(),
     }

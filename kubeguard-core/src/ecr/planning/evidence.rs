@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::super::clusters::{Cluster, ClusterSource};
-use super::super::plan::{PlanFinding, PlanRemedy, RefusalReason, Refused};
+use super::super::findings::found;
+use super::super::plan::{PlanFinding, RefusalReason, Refused};
 use super::super::policy::{Assumption, Pattern, Policy};
 use super::super::snapshot::{Reading, RegistrySnapshot, ReplicationRule};
 use super::super::state::CleanState;
@@ -13,7 +14,7 @@ use super::Inputs;
 use super::hidden::is_readable;
 use super::usage::Spoken;
 use crate::images::hashed::ALGORITHM;
-use crate::images::inventory::Scan;
+use crate::images::inventory::{KindRead, Need, ReadStatus, Scan};
 use crate::images::{ImageRef, Inventory, Salt, Use};
 
 /// What is missing, and for which repositories.
@@ -49,15 +50,9 @@ pub(super) fn weigh<'a>(inputs: &Inputs<'a>) -> Evidence<'a> {
         if let Some(outside) = scope.and_then(|scope| outside(cluster, scope, spoken, policy, registry, state)) {
             // Whoever uses more than it says may use anything.
             scope = None;
-            evidence.findings.push(PlanFinding {
-                rule: "EC212".to_owned(),
-                severity: "high".to_owned(),
-                message: format!(
-                    "cluster {} uses {outside}, which its repositories leave out: they are ignored",
-                    cluster.name
-                ),
-                remedy: PlanRemedy { text: "correct the cluster's repositories".to_owned() },
-            });
+            let name = &cluster.name;
+            let message = format!("cluster {name} uses {outside}, which its repositories leave out: they are ignored");
+            evidence.findings.push(found("EC212", message));
         }
         let inventory = match answer.map(|answer| &answer.inventory) {
             Some(Ok(inventory)) => inventory,
@@ -81,7 +76,18 @@ pub(super) fn weigh<'a>(inputs: &Inputs<'a>) -> Evidence<'a> {
         let standbys = clusters.clusters.iter().filter(|other| other.standby_of.as_deref() == Some(&cluster.name));
         let standbys: Vec<&Cluster> = standbys.collect();
         if !matches!(cluster.source, Some(ClusterSource::Manifests(_))) {
-            evidence.identity(cluster, inventory, &mut uids);
+            let known = state.into_iter().flat_map(|state| &state.clusters);
+            let known = known.filter(|known| !known.retired && known.name == cluster.name);
+            let known = known.max_by_key(|known| known.last_inventory).map(|known| known.uid.as_str());
+            evidence.identity(cluster, inventory, known, &mut uids);
+            if clusters.from_file && cluster.uid.is_none() {
+                let (name, uid) = (&cluster.name, inventory.uid.as_deref().unwrap_or("none"));
+                let message = format!("cluster {name} is declared without uid; its inventory says {uid}");
+                let remedy = format!("add  uid: {uid}  to cluster {name} in the clusters file");
+                let remedy = if inventory.uid.is_some() { remedy } else { "pin the uid".to_owned() };
+                evidence.findings.push(found("EC211", message).with_remedy(remedy));
+            }
+            evidence.unread(cluster, inventory);
             for refused in freshness(policy, cluster, inventory, now) {
                 evidence.refused.push((scope, refused));
             }
@@ -108,19 +114,34 @@ pub(super) fn weigh<'a>(inputs: &Inputs<'a>) -> Evidence<'a> {
         }
     }
     if !clusters.from_file {
-        evidence.findings.push(PlanFinding {
-            rule: "EC211".to_owned(),
-            severity: "medium".to_owned(),
-            message: "clusters are not declared in a file: one that is forgotten is not missed".to_owned(),
-            remedy: PlanRemedy { text: "name every cluster with its uid in --clusters FILE".to_owned() },
-        });
+        let message = "clusters are not declared in a file: one that is forgotten is not missed".to_owned();
+        evidence.findings.push(found("EC211", message));
     }
     evidence.settings(policy, registry);
     evidence
 }
 
 impl<'a> Evidence<'a> {
-    fn identity(&mut self, cluster: &'a Cluster, inventory: &'a Inventory, uids: &mut BTreeMap<&'a str, &'a str>) {
+    /// Tells what does not decide and could not be read.
+    fn unread(&mut self, cluster: &Cluster, inventory: &Inventory) {
+        let unread = |kind: &&KindRead| {
+            kind.need == Need::Optional && matches!(kind.status, ReadStatus::Denied | ReadStatus::Failed)
+        };
+        for kind in inventory.kinds.iter().filter(unread) {
+            let why = kind.message.as_deref().map_or(String::new(), |why| format!(": {why}"));
+            let message = format!("{} of cluster {} could not be read{why}", kind.resource, cluster.name);
+            self.findings.push(found("EC210", message));
+        }
+    }
+
+    /// Holds an inventory's uid against the declared one, else against the one that earlier runs saw by that name.
+    fn identity(
+        &mut self,
+        cluster: &'a Cluster,
+        inventory: &'a Inventory,
+        known: Option<&str>,
+        uids: &mut BTreeMap<&'a str, &'a str>,
+    ) {
         let mut refuse = |reason, message| self.refused.push((None, refusal(reason, message, Some(&cluster.name))));
         let uid = inventory.uid.as_deref();
         match (&cluster.uid, uid) {
@@ -131,7 +152,13 @@ impl<'a> Evidence<'a> {
                     format!("cluster {} is declared with uid {declared}, its inventory says {found}", cluster.name);
                 refuse(RefusalReason::ClusterMismatch, message);
             }
-            (None, _) => {}
+            (None, found) => {
+                if let Some(known) = known.filter(|known| Some(*known) != found) {
+                    let (name, found) = (&cluster.name, found.unwrap_or("none"));
+                    let message = format!("cluster {name} had uid {known} before, its inventory says {found}");
+                    refuse(RefusalReason::ClusterMismatch, message);
+                }
+            }
         }
         if let Some(uid) = uid
             && let Some(other) = uids.insert(uid, &cluster.name)

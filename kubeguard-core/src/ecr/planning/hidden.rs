@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::clusters::Cluster;
+use super::super::plan::{RefusalReason, Refused, VoteKind};
 use super::super::snapshot::{PullThroughRule, ReplicationRule};
 use super::names::upstream;
-use super::usage::{Judged, Spoken};
+use super::usage::{Cast, Judged, Revisions, Spoken, by, kind};
 use crate::images::hashed::Hash;
+use crate::images::inventory::{Rewritten, Suspicion, Suspicious};
 use crate::images::maps::below;
-use crate::images::{Inventory, RegistryId, Salt};
+use crate::images::{Inventory, Reference, RegistryId, Salt, Use};
 
 /// By which name an entry was found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +61,7 @@ fn bytes(hash: &str) -> Option<Hash> {
 fn hashes(inventory: &Inventory) -> impl Iterator<Item = &String> {
     let rows = inventory.references.iter().flat_map(|row| {
         let alone = [&row.hash, &row.digest_hash, &row.bare_hash, &row.repository_hash];
-        alone.into_iter().flatten().chain(&row.spec_hashes)
+        alone.into_iter().flatten().chain(&row.spec_hashes).chain(&row.spec_repositories)
     });
     let suspicious = inventory.suspicious.iter().filter_map(|text| text.repository_hash.as_ref());
     rows.chain(suspicious)
@@ -222,4 +224,122 @@ pub(super) fn pulls_here(
         |target: &RegistryId| replication.iter().any(|rule| rule.destination == *target && follows(rule, repository));
     let targets = standby.registries.iter().map(|registry| &registry.0).filter(|target| *target != elsewhere);
     targets.into_iter().any(|target| target == managed || copies(target))
+}
+
+impl Cast<'_, '_, '_> {
+    /// A reference without its name: whatever of ours has the same hash.
+    pub(super) fn hidden(&mut self, spoken: &Spoken<'_>, reference: &Reference, revisions: &Revisions<'_>) {
+        let by = by(&spoken.cluster.name, reference);
+        if let Some(bare) = &reference.bare_hash {
+            return self.hidden_bare(reference, bare, &by);
+        }
+        let ours = reference.repository_hash.iter().flat_map(|hash| self.hidden.repositories(hash));
+        let ours: BTreeSet<usize> = ours.collect();
+        for at in &ours {
+            let name = self.repositories[*at].name.to_owned();
+            self.usage.used.entry(name).or_default().insert(spoken.cluster.name.clone());
+        }
+        if reference.hash.is_none() {
+            // Some tags of the repository are pinned, and nobody can tell which.
+            for at in ours {
+                self.repositories[at].vote_all(VoteKind::Pinned, &by, None);
+            }
+            return;
+        }
+        let named = self.hidden.named([reference.hash.as_ref(), reference.digest_hash.as_ref()]);
+        let is_ours = named.keys().any(|(_, place)| place.is_ours());
+        for ((at, place), (entries, by_digest)) in named {
+            let repository = &self.repositories[at];
+            let Some(kind) = kind(reference, repository.rule, revisions) else { continue };
+            let entries: Vec<usize> = entries.into_iter().collect();
+            let roots = self.hidden.entries(&reference.spec_hashes, at);
+            let reached = |at: &usize| roots.iter().any(|root| repository.graph.reaches(*root, *at));
+            if reference.r#use == Use::Status && entries.iter().all(reached) {
+                continue;
+            }
+            let standbys = spoken.standbys.iter().filter(|standby| match &place {
+                Place::Here | Place::Replica(_) => true,
+                Place::Elsewhere(registry) => {
+                    let (managed, replicas) = (self.names.managed, &self.names.replicas);
+                    !is_ours && pulls_here(standby, registry, repository.name, managed, replicas)
+                }
+            });
+            let standbys: Vec<String> = standbys.map(|standby| format!("{}: {by}", standby.name)).collect();
+            match &place {
+                Place::Here => self.vote_for(at, reference, kind, &by, &entries, by_digest),
+                Place::Replica(replica) => {
+                    let by = format!("{by} in {replica}");
+                    self.vote_for(at, reference, kind, &by, &entries, by_digest);
+                }
+                Place::Elsewhere(_) => {}
+            }
+            for by in standbys {
+                self.vote_for(at, reference, VoteKind::Standby, &by, &entries, by_digest);
+            }
+        }
+    }
+
+    fn hidden_bare(&mut self, reference: &Reference, bare: &str, by: &str) {
+        let hidden = self.hidden;
+        let beside = reference.spec_repositories.iter().flat_map(|hash| hidden.repositories(hash));
+        let named = beside.map(|at| (at, hidden.entries(&reference.spec_hashes, at))).collect();
+        let alone = |place: usize| hidden.of(bare).iter().filter(move |found| found.repository == place);
+        let entry = |place: usize, _: &Judged<'_>| {
+            alone(place).find_map(|found| if let What::Bare(at) = found.what { Some(at) } else { None })
+        };
+        let is_config =
+            |place: usize, _: &Judged<'_>, at: usize| alone(place).any(|found| found.what == What::Config(at));
+        let cause = format!("{by} runs a digest that is no entry here");
+        self.alone(reference, named, (by, &cause), entry, is_config);
+    }
+
+    /// What suspicious texts of hashed inventories still say: which repository they speak of.
+    pub(super) fn hidden_text(&mut self, cluster: &str, suspicious: &Suspicious) {
+        let Some(hash) = &suspicious.repository_hash else { return };
+        let by = format!("{cluster}/-/-/-");
+        let repositories = self.hidden.repositories(hash);
+        if suspicious.spec_place && suspicious.reason != Suspicion::NoTag {
+            for at in repositories {
+                self.usage.refused.push(Refused {
+                    repository: self.repositories[at].name.to_owned(),
+                    reason: RefusalReason::UnparsedReference,
+                    message: "a hidden text names an image of this repository, and no one can say which".to_owned(),
+                    by: Some(by.clone()),
+                });
+            }
+            return;
+        }
+        if self.is_relaxed(suspicious.reason) {
+            return;
+        }
+        let folders = || {
+            let below = self.hidden.of(hash).iter().filter(|found| found.what == What::Folder && found.place.is_ours());
+            below.map(|found| found.repository).collect()
+        };
+        let is_folder = repositories.is_empty() && suspicious.reason == Suspicion::NoTag;
+        let repositories: BTreeSet<usize> = if is_folder { folders() } else { repositories };
+        let cause = format!("{by} says a hidden text");
+        for at in repositories {
+            self.repositories[at].doubts.add(cause.clone(), "", None);
+        }
+    }
+
+    pub(super) fn hidden_rewrite(&mut self, cluster: &str, rewritten: &Rewritten) {
+        let ours = |hashes: &[String]| -> BTreeSet<usize> {
+            hashes.iter().flat_map(|hash| self.hidden.repositories(hash)).collect()
+        };
+        // What has a name of ours on both sides is explained, or a choice.
+        if !ours(&rewritten.from_hashes).is_empty() {
+            return;
+        }
+        for at in ours(&rewritten.to_hashes) {
+            self.usage.refused.push(Refused {
+                repository: self.repositories[at].name.to_owned(),
+                reason: RefusalReason::RewriteUnmapped,
+                message: "pods run images of this repository where their template, which is hidden, says others"
+                    .to_owned(),
+                by: Some(format!("{cluster}/-/-/-")),
+            });
+        }
+    }
 }

@@ -10,28 +10,28 @@ use crate::images::{Digest, ImageKey, ImageRef, Maps, RegistryId};
 
 /// Which entry of which repository a reference means.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Selector {
-    pub(super) repository: String,
-    pub(super) tag: Option<String>,
-    pub(super) digest: Option<Digest>,
+pub(in crate::ecr) struct Selector {
+    pub(in crate::ecr) repository: String,
+    pub(in crate::ecr) tag: Option<String>,
+    pub(in crate::ecr) digest: Option<Digest>,
     /// The registry that the reference names, where what is there follows the managed one.
-    pub(super) by_replica: Option<RegistryId>,
+    pub(in crate::ecr) by_replica: Option<RegistryId>,
 }
 
 /// What a written reference means here.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Meaning {
+pub(in crate::ecr) struct Meaning {
     /// Sorted, each once.
-    pub(super) selectors: Vec<Selector>,
+    pub(in crate::ecr) selectors: Vec<Selector>,
     /// An image of another ECR registry, in its usual spelling.
-    pub(super) foreign: Option<String>,
+    pub(in crate::ecr) foreign: Option<String>,
     /// The registry of the image, where it is one of ECR.
-    pub(super) registry: Option<RegistryId>,
-    pub(super) bare: Option<Digest>,
+    pub(in crate::ecr) registry: Option<RegistryId>,
+    pub(in crate::ecr) bare: Option<Digest>,
 }
 
 /// Every way a name can lead to the managed registry.
-pub(super) struct Names<'a> {
+pub(in crate::ecr) struct Names<'a> {
     pub(super) managed: &'a RegistryId,
     maps: Maps,
     pull_through: &'a [PullThroughRule],
@@ -41,7 +41,7 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn new(
+    pub(in crate::ecr) fn new(
         managed: &'a RegistryId,
         policy: &'a Policy,
         pull_through: &'a [PullThroughRule],
@@ -52,7 +52,7 @@ impl<'a> Names<'a> {
     }
 
     /// Returns what a reference means; each text is looked at once.
-    pub(super) fn meaning(&mut self, text: &str) -> &Meaning {
+    pub(in crate::ecr) fn meaning(&mut self, text: &str) -> &Meaning {
         if !self.known.contains_key(text) {
             let meaning = self.look(text);
             self.known.insert(text.to_owned(), meaning);
@@ -61,7 +61,7 @@ impl<'a> Names<'a> {
     }
 
     /// Returns a reference as people write it in lists for this registry: without a host it is one of its images.
-    pub(super) fn own(&self, text: &str) -> String {
+    pub(in crate::ecr) fn own(&self, text: &str) -> String {
         let first = text.split('/').next().unwrap_or_default();
         let has_host = text.contains('/') && (first.contains(['.', ':']) || first == "localhost");
         if has_host { text.to_owned() } else { format!("{}/{text}", self.managed.host()) }
@@ -83,7 +83,7 @@ impl<'a> Names<'a> {
     }
 
     /// Returns whether some mapping leads from one image to the other.
-    pub(super) fn leads(&mut self, from: &str, to: &str) -> bool {
+    pub(in crate::ecr) fn leads(&mut self, from: &str, to: &str) -> bool {
         let repositories = |meaning: &Meaning| -> BTreeSet<String> {
             meaning.selectors.iter().map(|selector| selector.repository.clone()).collect()
         };

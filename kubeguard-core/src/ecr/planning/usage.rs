@@ -1,24 +1,31 @@
 //! What clusters use of a registry: from references to votes for entries, to doubts about repositories, to refusals.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::super::clusters::Cluster;
-use super::super::plan::{Foreign, PlanFinding, PlanRemedy, RefusalReason, Refused, Vote, VoteKind};
+use super::super::clusters::{Cluster, ClusterSource};
+use super::super::findings::found;
+use super::super::plan::{Foreign, PlanFinding, RefusalReason, Refused, Vote, VoteKind};
 use super::super::policy::{Keep, Policy, Rule};
+use super::super::snapshot::RepositorySnapshot;
+use super::closure::Carried;
+use super::doubts::Doubts;
 use super::graph::Graph;
-use super::hidden::{Hidden, Place, What, pulls_here};
+use super::hidden::Hidden;
 use super::keep_list::KeptImage;
 use super::names::{Meaning, Names, Selector};
-use crate::images::inventory::{Rewritten, Suspicion, Suspicious, Templated, TextWithoutTag};
+use crate::images::inventory::{Suspicion, Suspicious, Templated, TextWithoutTag};
 use crate::images::maps::Readable;
+use crate::images::status::StatusImages;
 use crate::images::{Digest, Inventory, Reference, RegistryId, Use, is_ecr_like};
 
 /// One repository under judgement.
 pub(super) struct Judged<'a> {
     pub(super) name: &'a str,
     pub(super) rule: &'a Rule,
+    /// It was read to its end.
+    pub(super) is_read: bool,
     pub(super) graph: Graph<'a>,
     /// Digest of an image's configuration, by entry, where it was read.
     pub(super) configs: &'a BTreeMap<Digest, Digest>,
@@ -26,9 +33,29 @@ pub(super) struct Judged<'a> {
     pub(super) votes: Vec<Vec<Vote>>,
     /// Entries that were named by their digest, or that count as named so.
     pub(super) direct: BTreeSet<usize>,
+    pub(super) carried: Carried,
+    pub(super) doubts: Doubts,
+    /// For an index that lacks a child: platforms that it is used on, `None` where they are not known.
+    pub(super) used_on: BTreeMap<usize, BTreeSet<Option<String>>>,
 }
 
-impl Judged<'_> {
+impl<'a> Judged<'a> {
+    pub(super) fn new(repository: &'a RepositorySnapshot, rule: &'a Rule) -> Self {
+        let entries = repository.entries.len();
+        Self {
+            name: &repository.repository.name,
+            rule,
+            is_read: repository.problem.is_none(),
+            graph: Graph::new(repository, rule),
+            configs: &repository.configs,
+            votes: vec![Vec::new(); entries],
+            direct: BTreeSet::new(),
+            carried: Carried::none(entries),
+            doubts: Doubts::default(),
+            used_on: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn vote(&mut self, at: usize, vote: VoteKind, by: impl Into<String>, path: Option<&str>) {
         let path = path.filter(|path| !path.is_empty()).map(ToOwned::to_owned);
         self.votes[at].push(Vote { vote, by: by.into(), path, more: None });
@@ -41,10 +68,8 @@ impl Judged<'_> {
     }
 
     /// Returns the entries that a selector means; with a tag and a digest both.
-    fn selected(&self, selector: &Selector) -> Vec<usize> {
-        let tagged = selector.tag.as_deref().and_then(|tag| self.graph.by_tag(tag));
-        let pinned = selector.digest.and_then(|digest| self.graph.by_digest(digest));
-        tagged.into_iter().chain(pinned).collect()
+    pub(super) fn selected(&self, selector: &Selector) -> Vec<usize> {
+        self.graph.selected(selector.tag.as_deref(), selector.digest).collect()
     }
 }
 
@@ -66,7 +91,7 @@ pub(super) struct Usage {
     pub(super) used: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Casts the votes of every inventory.
+/// Casts the votes of every inventory. `all` names the repositories there are, where they are known.
 pub(super) fn cast(
     inventories: &[Spoken<'_>],
     keep_lists: &[KeptImage],
@@ -74,10 +99,12 @@ pub(super) fn cast(
     names: &mut Names<'_>,
     hidden: &Hidden,
     policy: &Policy,
+    all: Option<&HashSet<&str>>,
 ) -> Usage {
     let places: HashMap<String, usize> =
         repositories.iter().enumerate().map(|(at, repository)| (repository.name.to_owned(), at)).collect();
-    let mut cast = Cast { repositories, places, names, hidden, policy, usage: Usage::default() };
+    let mut cast =
+        Cast { repositories, places, names, hidden, policy, all, absent: HashMap::new(), usage: Usage::default() };
     for spoken in inventories {
         cast.inventory(spoken);
     }
@@ -87,24 +114,28 @@ pub(super) fn cast(
     cast.usage
 }
 
-struct Cast<'a, 'r, 'n> {
-    repositories: &'a mut [Judged<'r>],
+pub(super) struct Cast<'a, 'r, 'n> {
+    pub(super) repositories: &'a mut [Judged<'r>],
     places: HashMap<String, usize>,
-    names: &'a mut Names<'n>,
-    hidden: &'a Hidden,
+    pub(super) names: &'a mut Names<'n>,
+    pub(super) hidden: &'a Hidden,
     policy: &'a Policy,
-    usage: Usage,
+    all: Option<&'a HashSet<&'a str>>,
+    /// Repositories that a rule is for and that are not there, once they are asked for.
+    absent: HashMap<String, bool>,
+    pub(super) usage: Usage,
 }
 
 impl Cast<'_, '_, '_> {
     fn inventory(&mut self, spoken: &Spoken<'_>) {
         let cluster = &spoken.cluster.name;
         let revisions = Revisions::of(spoken.inventory);
+        let images = StatusImages::of(spoken.inventory);
         for reference in &spoken.inventory.references {
             if reference.image.is_empty() {
                 self.hidden(spoken, reference, &revisions);
             } else {
-                self.reference(spoken, reference, &revisions);
+                self.reference(spoken, reference, &revisions, &images);
             }
         }
         for pin in &spoken.inventory.pinned {
@@ -144,14 +175,20 @@ impl Cast<'_, '_, '_> {
         }
     }
 
-    fn reference(&mut self, spoken: &Spoken<'_>, reference: &Reference, revisions: &Revisions<'_>) {
+    fn reference(
+        &mut self,
+        spoken: &Spoken<'_>,
+        reference: &Reference,
+        revisions: &Revisions<'_>,
+        images: &StatusImages<'_>,
+    ) {
         let meaning = self.names.meaning(&reference.image).clone();
         let by = by(&spoken.cluster.name, reference);
         if let Some(image) = &meaning.foreign {
             self.usage.foreign.insert(Foreign { image: image.clone(), by: by.clone() });
         }
         if let Some(digest) = meaning.bare {
-            self.bare(reference, digest, &by);
+            self.bare(reference, digest, &by, images);
         }
         for selector in &meaning.selectors {
             self.usage.used.entry(selector.repository.clone()).or_default().insert(spoken.cluster.name.clone());
@@ -200,223 +237,128 @@ impl Cast<'_, '_, '_> {
         revisions: &Revisions<'_>,
         standby: Option<&Cluster>,
     ) {
-        let Some(at) = self.places.get(&selector.repository).copied() else { return };
-        let repository = &self.repositories[at];
+        let Some(place) = self.places.get(&selector.repository).copied() else {
+            return self.elsewhere(reference, selector, by);
+        };
+        let repository = &self.repositories[place];
         let entries = repository.selected(selector);
         let by_digest = selector.digest.and_then(|digest| repository.graph.by_digest(digest));
-        let kind = kind(reference, repository.rule, revisions);
+        let has_tag = selector.tag.as_deref().is_none_or(|tag| repository.graph.by_tag(tag).is_some());
         let explains = reference.r#use == Use::Status && explained(repository, reference, &entries, self.names);
-        let Some(kind) = kind.filter(|_| !explains) else { return };
+        let kind = kind(reference, repository.rule, revisions).filter(|_| !explains);
+        let Some(kind) = kind else { return };
         let kind = if standby.is_some() { VoteKind::Standby } else { kind };
-        self.vote_for(at, reference, kind, by, &entries, by_digest);
+        self.vote_for(place, reference, kind, by, &entries, by_digest);
         if entries.is_empty() || selector.digest.is_some() && by_digest.is_none() {
             self.missing(reference, by);
+        } else if by_digest.is_some() && !has_tag {
+            // Only the digest is pulled.
+            let message = format!("{} is named by {by}: its digest is there, its tag is gone", reference.image);
+            self.usage.findings.insert(found("EC101", message).with_severity("info"));
         }
     }
 
     /// Lets what a reference means stay.
-    fn vote_for(
+    pub(super) fn vote_for(
         &mut self,
-        repository: usize,
+        place: usize,
         reference: &Reference,
         kind: VoteKind,
         by: &str,
         entries: &[usize],
         by_digest: Option<usize>,
     ) {
-        let repository = &mut self.repositories[repository];
+        let repository = &mut self.repositories[place];
         for at in entries {
             repository.vote(*at, kind, by, Some(&reference.path));
+            if repository.graph.sparse[*at] && matches!(kind, VoteKind::InUse | VoteKind::Standby) {
+                let platforms = reference.platforms.iter().cloned().map(Some);
+                let unknown = reference.platforms.is_empty().then_some(None);
+                repository.used_on.entry(*at).or_default().extend(platforms.chain(unknown));
+            }
         }
         // A digest in a spec, or one that runs and that no spec explains, is named for itself.
         repository.direct.extend(by_digest);
     }
 
-    /// A reference without its name: whatever of ours has the same hash.
-    fn hidden(&mut self, spoken: &Spoken<'_>, reference: &Reference, revisions: &Revisions<'_>) {
-        let by = by(&spoken.cluster.name, reference);
-        let ours = reference.repository_hash.iter().flat_map(|hash| self.hidden.repositories(hash));
-        let ours: BTreeSet<usize> = ours.collect();
-        for at in &ours {
-            let name = self.repositories[*at].name.to_owned();
-            self.usage.used.entry(name).or_default().insert(spoken.cluster.name.clone());
-        }
-        if let Some(bare) = &reference.bare_hash {
-            for at in ours {
-                self.hidden_bare(at, reference, bare, &by);
+    /// A repository that is not judged: either no rule is for it, or it does not exist.
+    fn elsewhere(&mut self, reference: &Reference, selector: &Selector, by: &str) {
+        let Some(all) = self.all else { return };
+        let name = &selector.repository;
+        let absent = match self.absent.get(name) {
+            Some(absent) => *absent,
+            None => {
+                let absent = !all.contains(name.as_str()) && self.policy.rule_for(name).is_some();
+                self.absent.insert(name.clone(), absent);
+                absent
             }
-            return;
-        }
-        if reference.hash.is_none() {
-            // Some tags of the repository are pinned, and nobody can tell which.
-            for at in ours {
-                self.repositories[at].vote_all(VoteKind::Pinned, &by, None);
-            }
-            return;
-        }
-        let named = self.hidden.named([reference.hash.as_ref(), reference.digest_hash.as_ref()]);
-        let is_ours = named.keys().any(|(_, place)| place.is_ours());
-        for ((at, place), (entries, by_digest)) in named {
-            let repository = &self.repositories[at];
-            let Some(kind) = kind(reference, repository.rule, revisions) else { continue };
-            let entries: Vec<usize> = entries.into_iter().collect();
-            let roots = self.hidden.entries(&reference.spec_hashes, at);
-            let reached = |at: &usize| roots.iter().any(|root| repository.graph.reaches(*root, *at));
-            if reference.r#use == Use::Status && entries.iter().all(reached) {
-                continue;
-            }
-            let standbys = spoken.standbys.iter().filter(|standby| match &place {
-                Place::Here | Place::Replica(_) => true,
-                Place::Elsewhere(registry) => {
-                    let (managed, replicas) = (self.names.managed, &self.names.replicas);
-                    !is_ours && pulls_here(standby, registry, repository.name, managed, replicas)
-                }
-            });
-            let standbys: Vec<String> = standbys.map(|standby| format!("{}: {by}", standby.name)).collect();
-            match &place {
-                Place::Here => self.vote_for(at, reference, kind, &by, &entries, by_digest),
-                Place::Replica(replica) => {
-                    let by = format!("{by} in {replica}");
-                    self.vote_for(at, reference, kind, &by, &entries, by_digest);
-                }
-                Place::Elsewhere(_) => {}
-            }
-            for by in standbys {
-                self.vote_for(at, reference, VoteKind::Standby, &by, &entries, by_digest);
-            }
-        }
-    }
-
-    fn hidden_bare(&mut self, at: usize, reference: &Reference, bare: &str, by: &str) {
-        let named = self.hidden.entries(&reference.spec_hashes, at);
-        let matches = self.hidden.of(bare).iter().filter(|found| found.repository == at).map(|found| found.what);
-        let (mut entry, mut configured) = (None, false);
-        for what in matches {
-            match what {
-                What::Bare(at) => entry = Some(at),
-                What::Config(at) => configured |= named.contains(&at),
-                What::Repository | What::Folder | What::Tag(_) | What::Digest(_) => {}
-            }
-        }
-        let cause = format!("{by} runs a digest that is no entry here");
-        self.bare_in(at, reference, &named, entry, configured, (by, cause));
-    }
-
-    /// What suspicious texts of hashed inventories still say: which repository they speak of.
-    fn hidden_text(&mut self, cluster: &str, suspicious: &Suspicious) {
-        let Some(hash) = &suspicious.repository_hash else { return };
-        let by = format!("{cluster}/-/-/-");
-        let repositories = self.hidden.repositories(hash);
-        if suspicious.spec_place && suspicious.reason != Suspicion::NoTag {
-            for at in repositories {
-                self.usage.refused.push(Refused {
-                    repository: self.repositories[at].name.to_owned(),
-                    reason: RefusalReason::UnparsedReference,
-                    message: "a hidden text names an image of this repository, and no one can say which".to_owned(),
-                    by: Some(by.clone()),
-                });
-            }
-            return;
-        }
-        if self.is_relaxed(suspicious.reason) {
-            return;
-        }
-        let folders = || {
-            let below = self.hidden.of(hash).iter().filter(|found| found.what == What::Folder && found.place.is_ours());
-            below.map(|found| found.repository).collect()
         };
-        let is_folder = repositories.is_empty() && suspicious.reason == Suspicion::NoTag;
-        let repositories: BTreeSet<usize> = if is_folder { folders() } else { repositories };
-        let cause = format!("{by} says a hidden text");
-        for at in repositories {
-            self.repositories[at].vote_all(VoteKind::Unknown, &cause, None);
-        }
-    }
-
-    fn hidden_rewrite(&mut self, cluster: &str, rewritten: &Rewritten) {
-        let ours = |hashes: &[String]| -> BTreeSet<usize> {
-            hashes.iter().flat_map(|hash| self.hidden.repositories(hash)).collect()
-        };
-        // What has a name of ours on both sides is explained, or a choice.
-        if !ours(&rewritten.from_hashes).is_empty() {
-            return;
-        }
-        for at in ours(&rewritten.to_hashes) {
-            self.usage.refused.push(Refused {
-                repository: self.repositories[at].name.to_owned(),
-                reason: RefusalReason::RewriteUnmapped,
-                message: "pods run images of this repository where their template, which is hidden, says others"
-                    .to_owned(),
-                by: Some(format!("{cluster}/-/-/-")),
-            });
-        }
-    }
-
-    fn is_relaxed(&self, reason: Suspicion) -> bool {
-        match reason {
-            Suspicion::Templated => self.policy.scan.templated == Templated::Report,
-            Suspicion::NoTag => self.policy.scan.text_without_tag == TextWithoutTag::Latest,
-            Suspicion::Unparsed => false,
+        if absent && reference.r#use != Use::Status {
+            self.missing(reference, by);
         }
     }
 
     fn missing(&mut self, reference: &Reference, by: &str) {
         let decides = matches!(reference.r#use, Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Declared);
         let severity = if decides { "critical" } else { "info" };
-        self.usage.findings.insert(PlanFinding {
-            rule: "EC101".to_owned(),
-            severity: severity.to_owned(),
-            message: format!("{} is named by {by} and is not in the registry", reference.image),
-            remedy: PlanRemedy { text: "push it, or correct the reference".to_owned() },
-        });
+        let message = format!("{} is named by {by} and is not in the registry", reference.image);
+        self.usage.findings.insert(found("EC101", message).with_severity(severity));
     }
 
-    /// A digest without a repository: one of the spec's repository, its configuration, or nobody knows what.
-    fn bare(&mut self, reference: &Reference, digest: Digest, by: &str) {
-        let Some(spec) = &reference.spec else { return };
-        let spec = self.names.meaning(spec).clone();
-        for selector in &spec.selectors {
-            let Some(at) = self.places.get(&selector.repository).copied() else { continue };
-            let repository = &self.repositories[at];
-            let named = repository.selected(selector);
-            let entry = repository.graph.by_digest(digest);
-            let config = |at: &usize| repository.configs.get(&repository.graph.entries[*at].digest) == Some(&digest);
-            let configured = named.iter().any(config);
-            let cause = format!("{by} runs {digest}, which is no entry here");
-            self.bare_in(at, reference, &named, entry, configured, (by, cause));
+    /// A digest without a repository: an entry where the container's image is, its configuration, or nobody knows what.
+    fn bare(&mut self, reference: &Reference, digest: Digest, by: &str, images: &StatusImages<'_>) {
+        let mut named: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for text in images.beside(reference) {
+            for selector in &self.names.meaning(text).selectors {
+                let Some(place) = self.places.get(&selector.repository) else { continue };
+                named.entry(*place).or_default().extend(self.repositories[*place].selected(selector));
+            }
         }
+        let entry = |repository: &Judged<'_>| repository.graph.by_digest(digest);
+        let is_config = |repository: &Judged<'_>, at: usize| {
+            repository.configs.get(&repository.graph.entries[at].digest) == Some(&digest)
+        };
+        let cause = format!("{by} runs {digest}, which is no entry here");
+        self.alone(
+            reference,
+            named,
+            (by, &cause),
+            |_, repository| entry(repository),
+            |_, repository, at| is_config(repository, at),
+        );
     }
 
-    /// A digest alone in one repository: an entry, the configuration of what the spec names, or nobody knows what.
-    fn bare_in(
+    /// A digest alone, beside which a container names entries of some repositories.
+    pub(super) fn alone(
         &mut self,
-        repository: usize,
         reference: &Reference,
-        named: &[usize],
-        entry: Option<usize>,
-        configured: bool,
-        (by, cause): (&str, String),
+        mut named: BTreeMap<usize, Vec<usize>>,
+        (by, cause): (&str, &str),
+        entry: impl Fn(usize, &Judged<'_>) -> Option<usize>,
+        is_config: impl Fn(usize, &Judged<'_>, usize) -> bool,
     ) {
-        let repository = &mut self.repositories[repository];
-        if let Some(at) = entry {
+        if reference.r#use == Use::Finished {
+            named.retain(|place, _| self.repositories[*place].rule.finished_jobs == Keep::Keep);
+        }
+        let mut known = false;
+        for (place, named) in &named {
+            let repository = &mut self.repositories[*place];
+            let Some(at) = entry(*place, repository) else { continue };
+            known = true;
             if !named.iter().any(|from| repository.graph.reaches(*from, at)) {
                 repository.vote(at, VoteKind::InUse, by, Some(&reference.path));
                 repository.direct.insert(at);
             }
+        }
+        let explained = |(place, named): (&usize, &Vec<usize>)| {
+            let repository = &self.repositories[*place];
+            repository.graph.below(named).iter().any(|at| is_config(*place, repository, *at))
+        };
+        if known || named.iter().any(explained) {
             return;
         }
-        if configured {
-            return;
-        }
-        for at in 0..repository.graph.entries.len() {
-            let pushed = repository.graph.entries[at].pushed_at;
-            let before = match (pushed, reference.started_at) {
-                (Some(pushed), Some(started)) => pushed <= started,
-                _ => true,
-            };
-            if before {
-                repository.vote(at, VoteKind::Unknown, cause.as_str(), Some(&reference.path));
-            }
+        for place in named.keys() {
+            self.repositories[*place].doubts.add(cause.to_owned(), &reference.path, reference.started_at);
         }
     }
 
@@ -430,6 +372,9 @@ impl Cast<'_, '_, '_> {
             if readable.is_none() && !is_ecr_like(&suspicious.text) {
                 return;
             }
+            let message =
+                format!("{by} says {:?} at {}, where an image must be named", suspicious.text, suspicious.path);
+            self.usage.findings.insert(found("EC108", message));
             let repository = readable.filter(|readable| readable.whole).map(|readable| readable.repository);
             self.usage.refused.push(Refused {
                 repository: repository.unwrap_or_else(|| "*".to_owned()),
@@ -452,39 +397,53 @@ impl Cast<'_, '_, '_> {
         }
         let cause = format!("{by} says {:?}", suspicious.text);
         let prefix = name.as_str();
+        if templated || suspicious.reason == Suspicion::NoTag {
+            self.note(suspicious, &by);
+        }
         // What names no repository is a folder of some, as kubeadm's imageRepository and a chart repository's address.
-        let folder = suspicious.reason == Suspicion::NoTag && !self.repositories.iter().any(|one| one.name == prefix);
-        for at in 0..self.repositories.len() {
-            let repository = &mut self.repositories[at];
-            let below = folder && repository.name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
-            let named = repository.name == prefix || below || !whole && repository.name.starts_with(prefix);
+        let folder = suspicious.reason == Suspicion::NoTag && !self.places.contains_key(prefix);
+        let begin = self.repositories.partition_point(|repository| repository.name < prefix);
+        for repository in self.repositories.iter_mut().skip(begin) {
+            let Some(rest) = repository.name.strip_prefix(prefix) else { break };
+            let named = rest.is_empty() || folder && rest.starts_with('/') || !whole;
             if named && self.names.is_ours(&registry, repository.name) {
-                repository.vote_all(VoteKind::Unknown, &cause, Some(&suspicious.path));
+                repository.doubts.add(cause.clone(), &suspicious.path, None);
             }
         }
     }
 
     /// Returns whether images of a registry concern the managed one.
     fn concerns(&mut self, registry: &RegistryId) -> bool {
-        self.repositories.iter().any(|repository| self.names.is_ours(registry, repository.name))
+        let probe = format!("{}/probe", registry.host());
+        registry == self.names.managed
+            || self.names.replicas.iter().any(|rule| rule.destination == *registry)
+            || !self.names.meaning(&probe).selectors.is_empty()
+    }
+
+    pub(super) fn is_relaxed(&self, reason: Suspicion) -> bool {
+        match reason {
+            Suspicion::Templated => self.policy.scan.templated == Templated::Report,
+            Suspicion::NoTag => self.policy.scan.text_without_tag == TextWithoutTag::Latest,
+            Suspicion::Unparsed => false,
+        }
     }
 
     fn note(&mut self, suspicious: &Suspicious, by: &str) {
-        self.usage.findings.insert(PlanFinding {
-            rule: "EC109".to_owned(),
-            severity: "medium".to_owned(),
-            message: format!("{by} says {:?} at {}", suspicious.text, suspicious.path),
-            remedy: PlanRemedy { text: "list the images that it becomes in pins.keepLists".to_owned() },
-        });
+        let message = format!("{by} says {:?} at {}", suspicious.text, suspicious.path);
+        self.usage.findings.insert(found("EC109", message));
     }
 
     fn kept(&mut self, kept: &KeptImage) {
         let image = self.names.own(&kept.image);
-        self.pin(&image, &kept.source);
+        let matched = self.pin(&image, &kept.source);
+        if self.all.is_some() && !matched {
+            let message = format!("{}: {} matches no image of these repositories", kept.source, kept.image);
+            self.usage.findings.insert(found("EC209", message));
+        }
     }
 
-    /// Pins an image; its tag may be a glob.
-    fn pin(&mut self, image: &str, source: &str) {
+    /// Pins an image; its tag may be a glob. Returns whether there is one, or may be one where it cannot be seen.
+    fn pin(&mut self, image: &str, source: &str) -> bool {
         let (name, tag) = match image.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') && !image.contains('@') => (name, Some(tag)),
             _ => (image, None),
@@ -493,11 +452,14 @@ impl Cast<'_, '_, '_> {
             tag.filter(|tag| tag.contains(['*', '?'])).and_then(|tag| super::super::policy::Pattern::new(tag).ok());
         let text = if pattern.is_some() { name } else { image };
         let meaning = self.names.meaning(text).clone();
+        let mut matched = false;
         for selector in &meaning.selectors {
             let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
+                // No rule is for it, so nothing of it goes.
+                matched = true;
                 continue;
             };
-            let entries = match &pattern {
+            let entries: Vec<usize> = match &pattern {
                 Some(pattern) => {
                     let entries = repository.graph.entries.iter().enumerate();
                     let tagged = entries.filter(|(_, entry)| entry.tags.iter().any(|tag| pattern.matches(tag)));
@@ -505,6 +467,7 @@ impl Cast<'_, '_, '_> {
                 }
                 None => repository.selected(selector),
             };
+            matched |= !entries.is_empty() || !repository.is_read;
             for at in entries {
                 repository.vote(at, VoteKind::Pinned, source, None);
             }
@@ -512,6 +475,7 @@ impl Cast<'_, '_, '_> {
                 repository.direct.insert(at);
             }
         }
+        matched
     }
 }
 
@@ -528,7 +492,7 @@ pub(super) fn by(cluster: &str, reference: &Reference) -> String {
 }
 
 /// Returns the vote that naming an image casts under a rule; none for what the rule does not count.
-fn kind(reference: &Reference, rule: &Rule, revisions: &Revisions<'_>) -> Option<VoteKind> {
+pub(super) fn kind(reference: &Reference, rule: &Rule, revisions: &Revisions<'_>) -> Option<VoteKind> {
     match reference.r#use {
         Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Text | Use::Declared => Some(VoteKind::InUse),
         Use::Finished if rule.finished_jobs == Keep::Keep => Some(VoteKind::InUse),
@@ -548,7 +512,7 @@ fn explained(repository: &Judged<'_>, reference: &Reference, entries: &[usize], 
 }
 
 /// The revisions of every owner, so that the newest can be told.
-struct Revisions<'a> {
+pub(super) struct Revisions<'a> {
     /// By namespace and owner: its revisions, newest first.
     numbers: BTreeMap<(Option<&'a str>, &'a str), Vec<i64>>,
 }
@@ -578,6 +542,10 @@ impl<'a> Revisions<'a> {
 
 /// Returns the start of the oldest inventory that tells of now.
 pub(super) fn oldest<'a>(inventories: &'a [Spoken<'a>]) -> Option<(Timestamp, &'a str)> {
-    let live = inventories.iter().filter(|spoken| spoken.cluster.hibernated_since.is_none());
+    let tells = |spoken: &&Spoken<'_>| {
+        let desired = matches!(spoken.cluster.source, Some(ClusterSource::Manifests(_)));
+        spoken.cluster.hibernated_since.is_none() && !desired
+    };
+    let live = inventories.iter().filter(tells);
     live.map(|spoken| (spoken.inventory.started_at, spoken.cluster.name.as_str())).min()
 }
