@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         registry: &registry,
         state: None,
         keep_lists: &[],
+        salt: None,
         now: registry.taken_at,
         tool: "example",
         offline: true,

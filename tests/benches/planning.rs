@@ -144,6 +144,7 @@ fn measure(images: usize) {
         registry: &registry,
         state: None,
         keep_lists: &[],
+        salt: None,
         now,
         tool: "bench",
         offline: false,

@@ -73,6 +73,7 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
     if asked.dry_run == Some(DryRun::Client) {
         return print_calls(&plan, asked, terminal);
     }
+    let salt = args.salt_file.as_deref().map(files::salt).transpose()?;
     let given = asked.policy.as_deref().map(files::policy).transpose()?;
     let given = given.map(|policy| policy.hash());
     let declared = asked.source.clusters.is_some().then(|| evidence::clusters(&asked.source, false)).transpose()?;
@@ -98,6 +99,7 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
         }
         Ok(answers)
     });
+    let fresh = fresh.with_salt(salt.as_ref());
     let progress = screen::Doing::new(terminal);
     let apply = Apply {
         plan: &plan,

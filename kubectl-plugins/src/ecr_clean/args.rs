@@ -30,6 +30,9 @@ pub(super) struct Args {
     pub(super) command: Command,
     #[command(flatten)]
     pub(super) access: ClusterAccess,
+    /// File with the salt that hides the names in hashed inventories: 16 bytes or more
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) salt_file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) chatter: ChatterArgs,
 }

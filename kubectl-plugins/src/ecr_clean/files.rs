@@ -10,7 +10,7 @@ use kubeguard_core::ecr::policy::Policy;
 use kubeguard_core::ecr::snapshot::RegistrySnapshot;
 use kubeguard_core::ecr::state::CleanState;
 use kubeguard_core::error::{Error, Result};
-use kubeguard_core::images::RegistryId;
+use kubeguard_core::images::{RegistryId, Salt};
 use serde::Serialize;
 
 use super::usage;
@@ -52,6 +52,13 @@ pub(super) fn yaml<T: Serialize>(document: &T) -> Result<String> {
 
 pub(super) fn policy(path: &Path) -> Result<Policy> {
     Policy::parse(&path.display().to_string(), &read(path)?)
+}
+
+/// Reads the salt of hashed inventories.
+pub(super) fn salt(path: &Path) -> Result<Salt> {
+    let bytes = std::fs::read(path).map_err(io("read", path))?;
+    Salt::new(&bytes)
+        .map_err(|problem| usage(format!("{}: {problem}", path.display()), "openssl rand -hex 32 writes one"))
 }
 
 pub(super) fn plan(path: &Path) -> Result<Plan> {

@@ -11,7 +11,7 @@ use kubeguard_core::ecr::policy::{Pattern, Policy};
 use kubeguard_core::ecr::snapshot::RegistrySnapshot;
 use kubeguard_core::ecr::state::CleanState;
 use kubeguard_core::error::Result;
-use kubeguard_core::images::Inventory;
+use kubeguard_core::images::{Inventory, Salt};
 
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
@@ -53,6 +53,7 @@ pub(super) struct Judgement {
     whole: bool,
     pub(super) state: Option<CleanState>,
     keep_lists: Vec<KeptImage>,
+    salt: Option<Salt>,
     pub(super) now: Timestamp,
 }
 
@@ -73,6 +74,7 @@ impl JudgementArgs {
     /// Reads usage and registry.
     pub(super) async fn gather(&self, args: &Args, terminal: Terminal) -> Result<Judgement> {
         let (policy, only) = (self.policy()?, self.only()?);
+        let salt = args.salt_file.as_deref().map(files::salt).transpose()?;
         let clusters = evidence::clusters(&self.source, false)?;
         let whole = only.is_empty();
         let choice = match (self.policy.is_some(), only.is_empty()) {
@@ -90,7 +92,7 @@ impl JudgementArgs {
         let evidence = Evidence { access: &args.access, scan: &policy.scan, hosts: &hosts, terminal };
         let answers = evidence.answers(&clusters, &self.source, now).await?;
         explain_digests(&ecr, &mut registry, &policy, &answers, &folder.manifests()).await?;
-        Ok(Judgement { policy, clusters, answers, ecr, registry, whole, state, keep_lists, now })
+        Ok(Judgement { policy, clusters, answers, ecr, registry, whole, state, keep_lists, salt, now })
     }
 }
 
@@ -114,6 +116,7 @@ impl Judgement {
             registry: &self.registry,
             state: self.state.as_ref(),
             keep_lists: &self.keep_lists,
+            salt: self.salt.as_ref(),
             now: self.now,
             tool: TOOL,
             offline: false,

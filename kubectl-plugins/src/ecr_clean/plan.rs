@@ -53,6 +53,7 @@ pub(super) struct PlanArgs {
 /// Makes a plan and writes it.
 pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Result<ExitCode> {
     let policy = files::policy(&asked.policy)?;
+    let salt = args.salt_file.as_deref().map(files::salt).transpose()?;
     let clusters = evidence::clusters(&asked.source, false)?;
     let saved = asked.registry_file.as_deref().map(files::registry).transpose()?;
     let offline = saved.is_some();
@@ -80,6 +81,7 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
         registry: &registry,
         state: earlier.as_ref(),
         keep_lists: &keep_lists,
+        salt: salt.as_ref(),
         now,
         tool: TOOL,
         offline,

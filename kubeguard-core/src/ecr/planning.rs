@@ -10,6 +10,7 @@ pub(super) mod deployed;
 mod doubts;
 mod evidence;
 mod graph;
+mod hidden;
 mod idle;
 mod keep_list;
 pub(super) mod names;
@@ -25,6 +26,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use jiff::Timestamp;
 
 use self::decide::decide;
+use self::hidden::Hidden;
 use self::names::Names;
 use self::refusals::Refusals;
 use self::usage::Judged;
@@ -36,7 +38,7 @@ use super::plan::{Plan, RefusalReason, Refused};
 use super::policy::{Action, Policy, Rule, Window};
 use super::snapshot::{Reading, RegistrySnapshot, RepositorySnapshot};
 use super::state::{CleanState, RepositoryHistory};
-use crate::images::Inventory;
+use crate::images::{Inventory, Salt};
 pub use bare::configs_to_read;
 pub use keep_list::KeptImage;
 pub(super) use written::planned_cluster;
@@ -65,6 +67,8 @@ pub struct Inputs<'a> {
     pub state: Option<&'a CleanState>,
     /// Lines of keep lists.
     pub keep_lists: &'a [KeptImage],
+    /// What names in hashed inventories are hidden with; without it such an inventory is incomplete.
+    pub salt: Option<&'a Salt>,
     /// The registry's clock.
     pub now: Timestamp,
     /// As in `kubeguard 0.4.0`.
@@ -104,8 +108,8 @@ struct Form<'a> {
 }
 
 fn made(inputs: &Inputs<'_>, form: Form<'_>) -> Plan {
-    let Inputs { policy, clusters, answers, registry, state, now, .. } = *inputs;
-    let mut evidence = evidence::weigh(policy, clusters, answers, registry, state, now);
+    let Inputs { policy, clusters, registry, state, now, .. } = *inputs;
+    let mut evidence = evidence::weigh(inputs);
     let included = included(policy, registry);
     let rules: Vec<(&RepositorySnapshot, Result<Rule, String>)> =
         included.iter().map(|(repository, rule)| (*repository, safer(rule, repository))).collect();
@@ -121,8 +125,10 @@ fn made(inputs: &Inputs<'_>, form: Form<'_>) -> Plan {
     let mut names = Names::new(&registry.registry, policy, pull_through, evidence.replication);
     let all: HashSet<&str> =
         registry.repositories.iter().map(|repository| repository.repository.name.as_str()).collect();
-    let mut usage =
-        usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, policy, form.whole.then_some(&all));
+    let all = form.whole.then_some(&all);
+    let hidden =
+        Hidden::new(inputs.salt, &evidence.spoken, &judged, &registry.registry, pull_through, evidence.replication);
+    let mut usage = usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, &hidden, policy, all);
     deployed::cast(state, &mut judged);
     let explained = form.explained.map(|image| names.meaning(&names.own(image)).clone()).unwrap_or_default();
     let recorded = recorded::uses(inputs);

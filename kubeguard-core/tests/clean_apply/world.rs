@@ -177,6 +177,7 @@ impl World {
             registry: &registry,
             state: None,
             keep_lists: &[],
+            salt: None,
             now: now(),
             tool: "test",
             offline: false,

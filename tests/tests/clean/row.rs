@@ -152,6 +152,8 @@ pub(crate) struct Told {
     pub(crate) incomplete: Option<String>,
     pub(crate) hours_old: f64,
     pub(crate) hibernated: bool,
+    /// Its inventory hides every name.
+    pub(crate) hashed: bool,
     /// Day on which it was taken down; its inventory counts for 14 days more.
     pub(crate) retired: Option<jiff::civil::Date>,
     /// It is desired state, not a cluster.

@@ -18,7 +18,7 @@ use kubeguard_core::ecr::snapshot::{ProblemKind, RegistrySnapshot};
 use kubeguard_core::ecr::state::{CleanState, EntryHistory, KeyUse, KnownCluster, RepositoryHistory, TagHistory};
 use kubeguard_core::ecr::verify::verify;
 use kubeguard_core::images::gather::{Reading, read};
-use kubeguard_core::images::{Digest, RegistryId};
+use kubeguard_core::images::{Digest, RegistryId, Salt};
 use kubeguard_testkit::fake_ecr::{
     ACCESS_KEY, ACCOUNT, Calls, Direct, Fault, Lifecycle, Pairs, Push, REGION, Store, config_digest, image, index,
 };
@@ -55,6 +55,7 @@ pub(crate) struct World {
     clusters: Arc<BTreeMap<String, FakeCluster>>,
     connected: tokio::sync::OnceCell<Vec<(String, access::Cluster)>>,
     declared: Clusters,
+    hashed: BTreeSet<String>,
     written_policy: String,
     policy: Policy,
     cache: ManifestCache,
@@ -62,6 +63,10 @@ pub(crate) struct World {
     keep_lists: Vec<KeptImage>,
     folder: tempfile::TempDir,
     access_key: Arc<Mutex<String>>,
+}
+
+fn salt() -> Salt {
+    Salt::new(b"what nobody can guess").expect("it is long enough")
 }
 
 fn hours(hours: f64) -> SignedDuration {
@@ -291,6 +296,7 @@ impl World {
         Self {
             connected: tokio::sync::OnceCell::new(),
             declared: declared(row),
+            hashed: row.clusters.iter().filter(|(_, told)| told.hashed).map(|(name, _)| name.clone()).collect(),
             state: state(row, &store, &id),
             keep_lists: row.keep_lists.iter().map(line).collect(),
             ecr: FakeEcr::new(store),
@@ -360,6 +366,10 @@ impl World {
         for (name, cluster) in self.connected.get_or_init(|| self.connect()).await {
             let reading = Reading { cluster: name, scan: &self.policy.scan, hosts: &hosts, tool: TOOL };
             let inventory = read(cluster, reading, || self.now(), |_| {}).await;
+            let inventory = inventory.map(|inventory| {
+                let hides = self.hashed.contains(name);
+                if hides { inventory.hashed(&salt(), &self.policy.maps()) } else { inventory }
+            });
             let inventory = inventory.map_err(|error| (RefusalReason::InventoryMissing, error.to_string()));
             answers.push(Answer { cluster: name.clone(), inventory });
         }
@@ -394,6 +404,7 @@ impl World {
             registry,
             state: Some(&self.state),
             keep_lists: &self.keep_lists,
+            salt: Some(&salt()),
             now: self.now(),
             tool: TOOL,
             offline: false,
@@ -477,6 +488,8 @@ impl World {
         let fresh = Fresh::new(&self.policy, &self.declared, Some(&self.state), &self.keep_lists, TOOL, || async {
             Ok(self.answers().await)
         });
+        let salt = salt();
+        let fresh = fresh.with_salt(Some(&salt));
         let path = self.folder.path().join(Journal::name(&plan.sha256));
         let (journal, past) = Journal::open(&path, &plan.sha256).expect("a journal").expect("nobody else writes it");
         let store = self.ecr.clone();

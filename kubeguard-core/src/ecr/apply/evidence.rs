@@ -12,7 +12,7 @@ use crate::ecr::policy::{Cap, Caps, Policy};
 use crate::ecr::snapshot::RegistrySnapshot;
 use crate::ecr::state::CleanState;
 use crate::error::Result;
-use crate::images::Digest;
+use crate::images::{Digest, Salt};
 
 /// Who knows what is in use, and judges by it as the plan was judged.
 pub trait Evidence: Send + Sync {
@@ -41,6 +41,7 @@ pub struct Fresh<'a, F> {
     clusters: &'a Clusters,
     state: Option<&'a CleanState>,
     keep_lists: &'a [KeptImage],
+    salt: Option<&'a Salt>,
     tool: &'a str,
     read: F,
 }
@@ -56,7 +57,14 @@ impl<'a, F> Fresh<'a, F> {
         read: F,
     ) -> Self {
         let caps = Caps { share: Cap::Off, per_repository: Cap::Off, per_run: Cap::Off };
-        Self { policy: Policy { caps, ..policy.clone() }, clusters, state, keep_lists, tool, read }
+        Self { policy: Policy { caps, ..policy.clone() }, clusters, state, keep_lists, salt: None, tool, read }
+    }
+
+    /// Takes what names in hashed inventories are hidden with.
+    #[must_use]
+    pub fn with_salt(mut self, salt: Option<&'a Salt>) -> Self {
+        self.salt = salt;
+        self
     }
 }
 
@@ -83,6 +91,7 @@ where
             registry,
             state: self.state,
             keep_lists: self.keep_lists,
+            salt: self.salt,
             now,
             tool: self.tool,
             offline: false,

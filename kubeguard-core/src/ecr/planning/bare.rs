@@ -8,35 +8,8 @@ use super::super::snapshot::{Reading, RegistrySnapshot};
 use super::graph::Graph;
 use super::names::Names;
 use super::{Answer, included};
-use crate::images::{Digest, Inventory, Reference};
-
-/// The image that a container's status names, beside the digest that it runs.
-pub(super) struct StatusImages<'a>(HashMap<Place<'a>, Vec<&'a str>>);
-
-type Place<'a> = (Option<&'a str>, &'a str, &'a str, Option<&'a str>);
-
-fn place(reference: &Reference) -> Place<'_> {
-    let Reference { namespace, kind, name, container, .. } = reference;
-    (namespace.as_deref(), kind, name, container.as_deref())
-}
-
-impl<'a> StatusImages<'a> {
-    pub(super) fn of(inventory: &'a Inventory) -> Self {
-        let mut images: HashMap<_, Vec<&str>> = HashMap::new();
-        let named = |reference: &&Reference| reference.spec.is_some() && reference.path.ends_with("].image");
-        for reference in inventory.references.iter().filter(named) {
-            images.entry(place(reference)).or_default().push(&reference.image);
-        }
-        Self(images)
-    }
-
-    /// Returns the images that the spec and the status of the same container name.
-    pub(super) fn beside<'r>(&'r self, reference: &'r Reference) -> impl Iterator<Item = &'r str> {
-        let images = self.0.get(&place(reference)).into_iter().flatten().copied();
-        let spec = reference.spec.as_deref();
-        spec.into_iter().chain(images.filter(move |image| spec.is_some() && *image != reference.image))
-    }
-}
+use crate::images::Digest;
+use crate::images::status::StatusImages;
 
 /// Returns whose manifests must be read, by repository, so that digests without a repository can be told: of the images
 /// that the same containers name, which are in use, so that reading them changes nothing about their pull times.

@@ -9,13 +9,15 @@ use super::super::findings::found;
 use super::super::plan::{Foreign, PlanFinding, RefusalReason, Refused, Vote, VoteKind};
 use super::super::policy::{Keep, Policy, Rule};
 use super::super::snapshot::RepositorySnapshot;
-use super::bare::StatusImages;
 use super::closure::Carried;
 use super::doubts::Doubts;
 use super::graph::Graph;
+use super::hidden::Hidden;
 use super::keep_list::KeptImage;
-use super::names::{Meaning, Names, Selector, readable};
+use super::names::{Meaning, Names, Selector};
 use crate::images::inventory::{Suspicion, Suspicious, Templated, TextWithoutTag};
+use crate::images::maps::Readable;
+use crate::images::status::StatusImages;
 use crate::images::{Digest, Inventory, Reference, RegistryId, Use, is_ecr_like};
 
 /// One repository under judgement.
@@ -95,12 +97,14 @@ pub(super) fn cast(
     keep_lists: &[KeptImage],
     repositories: &mut [Judged<'_>],
     names: &mut Names<'_>,
+    hidden: &Hidden,
     policy: &Policy,
     all: Option<&HashSet<&str>>,
 ) -> Usage {
     let places: HashMap<String, usize> =
         repositories.iter().enumerate().map(|(at, repository)| (repository.name.to_owned(), at)).collect();
-    let mut cast = Cast { repositories, places, names, policy, all, absent: HashMap::new(), usage: Usage::default() };
+    let mut cast =
+        Cast { repositories, places, names, hidden, policy, all, absent: HashMap::new(), usage: Usage::default() };
     for spoken in inventories {
         cast.inventory(spoken);
     }
@@ -110,15 +114,16 @@ pub(super) fn cast(
     cast.usage
 }
 
-struct Cast<'a, 'r, 'n> {
-    repositories: &'a mut [Judged<'r>],
+pub(super) struct Cast<'a, 'r, 'n> {
+    pub(super) repositories: &'a mut [Judged<'r>],
     places: HashMap<String, usize>,
-    names: &'a mut Names<'n>,
+    pub(super) names: &'a mut Names<'n>,
+    pub(super) hidden: &'a Hidden,
     policy: &'a Policy,
     all: Option<&'a HashSet<&'a str>>,
     /// Repositories that a rule is for and that are not there, once they are asked for.
     absent: HashMap<String, bool>,
-    usage: Usage,
+    pub(super) usage: Usage,
 }
 
 impl Cast<'_, '_, '_> {
@@ -127,16 +132,28 @@ impl Cast<'_, '_, '_> {
         let revisions = Revisions::of(spoken.inventory);
         let images = StatusImages::of(spoken.inventory);
         for reference in &spoken.inventory.references {
-            self.reference(spoken, reference, &revisions, &images);
+            if reference.image.is_empty() {
+                self.hidden(spoken, reference, &revisions);
+            } else {
+                self.reference(spoken, reference, &revisions, &images);
+            }
         }
         for pin in &spoken.inventory.pinned {
             let image = self.names.own(&pin.image);
             self.pin(&image, &format!("{cluster}/{}/{}", pin.namespace.as_deref().unwrap_or("-"), pin.source));
         }
         for suspicious in &spoken.inventory.suspicious {
-            self.suspicious(cluster, suspicious);
+            if suspicious.text.is_empty() {
+                self.hidden_text(cluster, suspicious);
+            } else {
+                self.suspicious(cluster, suspicious);
+            }
         }
         for rewritten in &spoken.inventory.rewritten {
+            if rewritten.to.is_empty() {
+                self.hidden_rewrite(cluster, rewritten);
+                continue;
+            }
             if self.names.leads(&rewritten.from, &rewritten.to) {
                 continue;
             }
@@ -223,24 +240,36 @@ impl Cast<'_, '_, '_> {
         let Some(place) = self.places.get(&selector.repository).copied() else {
             return self.elsewhere(reference, selector, by);
         };
-        let repository = &mut self.repositories[place];
-        let rule = repository.rule;
-        let kind = match reference.r#use {
-            Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Text | Use::Declared => VoteKind::InUse,
-            Use::Finished if rule.finished_jobs == Keep::Keep => VoteKind::InUse,
-            Use::Revision if revisions.within(reference, rule.rollback) => VoteKind::Rollback,
-            Use::Finished | Use::Revision => return,
-            Use::Event | Use::Node => VoteKind::RecentUse,
-        };
-        if kind == VoteKind::RecentUse && rule.keep_used_within.is_zero() {
-            return;
-        }
+        let repository = &self.repositories[place];
         let entries = repository.selected(selector);
-        if reference.r#use == Use::Status && explained(repository, reference, &entries, self.names) {
-            return;
-        }
+        let by_digest = selector.digest.and_then(|digest| repository.graph.by_digest(digest));
+        let has_tag = selector.tag.as_deref().is_none_or(|tag| repository.graph.by_tag(tag).is_some());
+        let explains = reference.r#use == Use::Status && explained(repository, reference, &entries, self.names);
+        let kind = kind(reference, repository.rule, revisions).filter(|_| !explains);
+        let Some(kind) = kind else { return };
         let kind = if standby.is_some() { VoteKind::Standby } else { kind };
-        for at in &entries {
+        self.vote_for(place, reference, kind, by, &entries, by_digest);
+        if entries.is_empty() || selector.digest.is_some() && by_digest.is_none() {
+            self.missing(reference, by);
+        } else if by_digest.is_some() && !has_tag {
+            // Only the digest is pulled.
+            let message = format!("{} is named by {by}: its digest is there, its tag is gone", reference.image);
+            self.usage.findings.insert(found("EC101", message).of(by, &reference.image).with_severity("info"));
+        }
+    }
+
+    /// Lets what a reference means stay.
+    pub(super) fn vote_for(
+        &mut self,
+        place: usize,
+        reference: &Reference,
+        kind: VoteKind,
+        by: &str,
+        entries: &[usize],
+        by_digest: Option<usize>,
+    ) {
+        let repository = &mut self.repositories[place];
+        for at in entries {
             repository.vote(*at, kind, by, Some(&reference.path));
             if repository.graph.sparse[*at] && matches!(kind, VoteKind::InUse | VoteKind::Standby) {
                 let platforms = reference.platforms.iter().cloned().map(Some);
@@ -249,18 +278,7 @@ impl Cast<'_, '_, '_> {
             }
         }
         // A digest in a spec, or one that runs and that no spec explains, is named for itself.
-        if let Some(at) = selector.digest.and_then(|digest| repository.graph.by_digest(digest)) {
-            repository.direct.insert(at);
-        }
-        let has_digest = selector.digest.is_some_and(|digest| repository.graph.by_digest(digest).is_some());
-        let has_tag = selector.tag.as_deref().is_none_or(|tag| repository.graph.by_tag(tag).is_some());
-        if entries.is_empty() || selector.digest.is_some() && !has_digest {
-            self.missing(reference, by);
-        } else if has_digest && !has_tag {
-            // Only the digest is pulled.
-            let message = format!("{} is named by {by}: its digest is there, its tag is gone", reference.image);
-            self.usage.findings.insert(found("EC101", message).of(by, &reference.image).with_severity("info"));
-        }
+        repository.direct.extend(by_digest);
     }
 
     /// A repository that is not judged: either no rule is for it, or it does not exist.
@@ -293,37 +311,58 @@ impl Cast<'_, '_, '_> {
                 named.entry(*place).or_default().extend(self.repositories[*place].selected(selector));
             }
         }
+        let entry = |repository: &Judged<'_>| repository.graph.by_digest(digest);
+        let is_config = |repository: &Judged<'_>, at: usize| {
+            repository.configs.get(&repository.graph.entries[at].digest) == Some(&digest)
+        };
+        let cause = format!("{by} runs {digest}, which is no entry here");
+        self.alone(
+            reference,
+            named,
+            (by, &cause),
+            |_, repository| entry(repository),
+            |_, repository, at| is_config(repository, at),
+        );
+    }
+
+    /// A digest alone, beside which a container names entries of some repositories.
+    pub(super) fn alone(
+        &mut self,
+        reference: &Reference,
+        mut named: BTreeMap<usize, Vec<usize>>,
+        (by, cause): (&str, &str),
+        entry: impl Fn(usize, &Judged<'_>) -> Option<usize>,
+        is_config: impl Fn(usize, &Judged<'_>, usize) -> bool,
+    ) {
         if reference.r#use == Use::Finished {
             named.retain(|place, _| self.repositories[*place].rule.finished_jobs == Keep::Keep);
         }
         let mut known = false;
         for (place, named) in &named {
             let repository = &mut self.repositories[*place];
-            let Some(at) = repository.graph.by_digest(digest) else { continue };
+            let Some(at) = entry(*place, repository) else { continue };
             known = true;
             if !named.iter().any(|from| repository.graph.reaches(*from, at)) {
                 repository.vote(at, VoteKind::InUse, by, Some(&reference.path));
                 repository.direct.insert(at);
             }
         }
-        let is_config = |(place, named): (&usize, &Vec<usize>)| {
+        let explained = |(place, named): (&usize, &Vec<usize>)| {
             let repository = &self.repositories[*place];
-            let config = |at: &usize| repository.configs.get(&repository.graph.entries[*at].digest) == Some(&digest);
-            repository.graph.below(named).iter().any(config)
+            repository.graph.below(named).iter().any(|at| is_config(*place, repository, *at))
         };
-        if known || named.iter().any(is_config) {
+        if known || named.iter().any(explained) {
             return;
         }
-        let cause = format!("{by} runs {digest}, which is no entry here");
         for place in named.keys() {
-            self.repositories[*place].doubts.add(cause.clone(), &reference.path, reference.started_at);
+            self.repositories[*place].doubts.add(cause.to_owned(), &reference.path, reference.started_at);
         }
     }
 
     fn suspicious(&mut self, cluster: &str, suspicious: &Suspicious) {
         let namespace = suspicious.namespace.as_deref().unwrap_or("-");
         let by = format!("{cluster}/{namespace}/{}/{}", suspicious.kind, suspicious.name);
-        let readable = readable(&suspicious.text);
+        let readable = self.names.readable(&suspicious.text);
         let (templated, unparsed) =
             (suspicious.reason == Suspicion::Templated, suspicious.reason == Suspicion::Unparsed);
         if suspicious.spec_place && !matches!(suspicious.reason, Suspicion::NoTag) {
@@ -333,7 +372,7 @@ impl Cast<'_, '_, '_> {
             let message =
                 format!("{by} says {:?} at {}, where an image must be named", suspicious.text, suspicious.path);
             self.usage.findings.insert(found("EC108", message).of(&by, &suspicious.text));
-            let repository = readable.filter(|(_, _, whole)| *whole).map(|(_, name, _)| name);
+            let repository = readable.filter(|readable| readable.whole).map(|readable| readable.repository);
             self.usage.refused.push(Refused {
                 repository: repository.unwrap_or_else(|| "*".to_owned()),
                 reason: RefusalReason::UnparsedReference,
@@ -342,10 +381,9 @@ impl Cast<'_, '_, '_> {
             });
             return;
         }
-        let relaxed = templated && self.policy.scan.templated == Templated::Report
-            || suspicious.reason == Suspicion::NoTag && self.policy.scan.text_without_tag == TextWithoutTag::Latest;
-        let Some((_, name, whole)) = readable.filter(|(registry, name, _)| self.concerns(registry) && !name.is_empty())
-        else {
+        let relaxed = self.is_relaxed(suspicious.reason);
+        let readable = readable.filter(|found| self.concerns(&found.registry) && !found.repository.is_empty());
+        let Some(Readable { registry, repository: name, whole }) = readable else {
             if templated || unparsed {
                 self.note(suspicious, &by);
             }
@@ -364,7 +402,8 @@ impl Cast<'_, '_, '_> {
         let begin = self.repositories.partition_point(|repository| repository.name < prefix);
         for repository in self.repositories.iter_mut().skip(begin) {
             let Some(rest) = repository.name.strip_prefix(prefix) else { break };
-            if rest.is_empty() || folder && rest.starts_with('/') || !whole {
+            let named = rest.is_empty() || folder && rest.starts_with('/') || !whole;
+            if named && self.names.is_ours(&registry, repository.name) {
                 repository.doubts.add(cause.clone(), &suspicious.path, None);
             }
         }
@@ -373,7 +412,17 @@ impl Cast<'_, '_, '_> {
     /// Returns whether images of a registry concern the managed one.
     fn concerns(&mut self, registry: &RegistryId) -> bool {
         let probe = format!("{}/probe", registry.host());
-        !self.names.meaning(&probe).selectors.is_empty()
+        registry == self.names.managed
+            || self.names.replicas.iter().any(|rule| rule.destination == *registry)
+            || !self.names.meaning(&probe).selectors.is_empty()
+    }
+
+    pub(super) fn is_relaxed(&self, reason: Suspicion) -> bool {
+        match reason {
+            Suspicion::Templated => self.policy.scan.templated == Templated::Report,
+            Suspicion::NoTag => self.policy.scan.text_without_tag == TextWithoutTag::Latest,
+            Suspicion::Unparsed => false,
+        }
     }
 
     fn note(&mut self, suspicious: &Suspicious, by: &str) {
@@ -432,10 +481,22 @@ fn registry_host(image: &str) -> String {
     image.split('/').next().unwrap_or_default().to_owned()
 }
 
-/// Returns `cluster/namespace/Kind/name`.
+/// Returns `cluster/namespace/Kind/name`, with `-` for what there is not, or what is hidden.
 pub(super) fn by(cluster: &str, reference: &Reference) -> String {
     let namespace = reference.namespace.as_deref().unwrap_or("-");
-    format!("{cluster}/{namespace}/{}/{}", reference.kind, reference.name)
+    let told = |text: &'_ str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    format!("{cluster}/{namespace}/{}/{}", told(&reference.kind), told(&reference.name))
+}
+
+/// Returns the vote that naming an image casts under a rule; none for what the rule does not count.
+pub(super) fn kind(reference: &Reference, rule: &Rule, revisions: &Revisions<'_>) -> Option<VoteKind> {
+    match reference.r#use {
+        Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Text | Use::Declared => Some(VoteKind::InUse),
+        Use::Finished if rule.finished_jobs == Keep::Keep => Some(VoteKind::InUse),
+        Use::Revision if revisions.within(reference, rule.rollback) => Some(VoteKind::Rollback),
+        Use::Finished | Use::Revision => None,
+        Use::Event | Use::Node => Some(VoteKind::RecentUse).filter(|_| !rule.keep_used_within.is_zero()),
+    }
 }
 
 /// Returns whether a digest that runs lies below what the same container's spec names: then it adds nothing.
@@ -448,7 +509,7 @@ fn explained(repository: &Judged<'_>, reference: &Reference, entries: &[usize], 
 }
 
 /// The revisions of every owner, so that the newest can be told.
-struct Revisions<'a> {
+pub(super) struct Revisions<'a> {
     /// By namespace and owner: its revisions, newest first.
     numbers: BTreeMap<(Option<&'a str>, &'a str), Vec<i64>>,
 }
