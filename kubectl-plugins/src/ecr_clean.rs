@@ -131,7 +131,7 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<ExitCode> {
     match &args.command {
         Command::Inventory(asked) => inventory::run(args, asked, terminal).await,
         Command::Plan(asked) => plan::run(args, asked, terminal).await,
-        Command::Explain(asked) => explain::run(asked, terminal),
+        Command::Explain(asked) => explain::run(args, asked, terminal).await,
         Command::Apply(asked) => Box::pin(apply::run(args, asked, terminal)).await,
         Command::Verify(asked) => verify::run(args, asked, terminal).await,
         Command::Restore(asked) => restore::run(args, asked, terminal).await,

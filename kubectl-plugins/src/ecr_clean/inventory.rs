@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use kubeguard_core::ecr::policy::Policy;
+use kubeguard_core::ecr::state::CleanState;
 use kubeguard_core::error::Result;
 use kubeguard_core::images::inventory::Scan;
-use kubeguard_core::images::{HostMap, Inventory};
+use kubeguard_core::images::{HostMap, Inventory, RegistryId};
 
 use super::args::{Args, SourceArgs};
 use super::evidence::{self, Evidence};
-use super::{files, metrics, screens};
+use super::files::StateFolder;
+use super::{files, metrics, screens, usage};
 use crate::exit::ExitCode;
 use crate::explain;
 use crate::terminal::Terminal;
@@ -39,6 +42,9 @@ pub(super) struct InventoryArgs {
     /// The files are all that there is
     #[arg(long, requires = "filename")]
     pub(super) complete: bool,
+    /// Record what is in use in this folder, for the next plan [default: that of the registry which --policy names]
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
     /// The moment that counts as now with -f [default: the current time]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
@@ -59,6 +65,7 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
     };
     if !asked.filename.is_empty() {
         let inventory = evidence::of_files(asked, &scan, &hosts, asked.now.unwrap_or_else(Timestamp::now))?;
+        record(std::slice::from_ref(&inventory), asked, policy.as_ref())?;
         return show(&[inventory], asked, terminal);
     }
     let clusters = evidence::clusters(&asked.source, true)?;
@@ -75,8 +82,30 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
             }
         }
     }
+    record(&inventories, asked, policy.as_ref())?;
     let code = show(&inventories, asked, terminal)?;
     Ok(if failed { ExitCode::NoAnswer } else { code })
+}
+
+/// Records uses in the state of the registry, which is not asked.
+fn record(inventories: &[Inventory], asked: &InventoryArgs, policy: Option<&Policy>) -> Result<()> {
+    let named = policy.and_then(|policy| policy.registry.as_ref());
+    let named = named.and_then(|own| Some(RegistryId::new(own.account.as_ref()?, own.region.as_ref()?)));
+    let registry = match (&asked.state, named) {
+        (_, Some(registry)) => registry,
+        (None, None) => return Ok(()),
+        (Some(folder), None) => StateFolder::registry_of(folder)?.ok_or_else(|| {
+            let problem = format!("{} does not tell of which registry it is", folder.display());
+            usage(problem, "give --policy with a registry")
+        })?,
+    };
+    let folder = StateFolder::new(asked.state.as_deref(), &registry)?;
+    let Some(first) = inventories.iter().map(|inventory| inventory.taken_at).min() else { return Ok(()) };
+    let mut state = folder.read(&registry)?.unwrap_or_else(|| CleanState::new(registry, first));
+    for inventory in inventories {
+        state.record_uses(inventory, policy);
+    }
+    folder.write(&state)
 }
 
 fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {

@@ -61,7 +61,8 @@ fn pause(time: Duration) -> futures::future::BoxFuture<'static, ()> {
     Box::pin(tokio::time::sleep(time))
 }
 
-fn row(rule: &FindingRule) -> RuleRow<'static> {
+/// Returns a rule as reports list it.
+pub(super) fn row(rule: &FindingRule) -> RuleRow<'static> {
     let severity = Severity::ALL.into_iter().find(|severity| severity.word() == rule.severity);
     RuleRow {
         id: rule.id,

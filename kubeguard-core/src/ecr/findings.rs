@@ -209,12 +209,28 @@ pub fn rule(id: &str) -> Option<&'static FindingRule> {
 pub(super) fn found(id: &str, message: String) -> PlanFinding {
     let (severity, remedy) = rule(id).map_or(("medium", ""), |rule| (rule.severity, rule.remedy));
     let remedy = PlanRemedy { text: remedy.to_owned() };
-    PlanFinding { rule: id.to_owned(), severity: severity.to_owned(), message, remedy }
+    let (rule, severity) = (id.to_owned(), severity.to_owned());
+    PlanFinding { rule, severity, message, remedy, by: None, image: None, repository: None }
 }
 
 impl PlanFinding {
     pub(super) fn with_severity(self, severity: &str) -> Self {
         Self { severity: severity.to_owned(), ..self }
+    }
+
+    /// Says who names which image.
+    pub(super) fn of(self, by: &str, image: &str) -> Self {
+        Self { by: Some(by.to_owned()), image: Some(image.to_owned()), ..self }
+    }
+
+    /// Says which image it is about, whoever names it.
+    pub(super) fn of_image(self, repository: &str, image: &str) -> Self {
+        Self { image: Some(image.to_owned()), ..self.of_repository(repository) }
+    }
+
+    /// Says which repository it is about.
+    pub(super) fn of_repository(self, repository: &str) -> Self {
+        Self { repository: Some(repository.to_owned()), ..self }
     }
 
     pub(super) fn with_remedy(self, text: String) -> Self {

@@ -100,7 +100,7 @@ pub fn lint(inputs: &Inputs<'_>) -> AuditReport {
     }
     pull_times::judge(inputs, &policies, &mut findings, &mut skipped);
     for refused in &plan.refused {
-        if !refused.reason.is_unreadable() && used::is_usage(refused.reason) {
+        if refused.reason.is_missing_usage() {
             let reason = format!("usage is not complete: {}: {}", refused.reason.word(), refused.message);
             skipped.push(skip(&["EC201", "EC202"], reason, true));
         }

@@ -140,6 +140,7 @@ pub(crate) struct Row {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the tables")]
 pub(crate) struct Told {
     pub(crate) uses: Vec<String>,
     pub(crate) objects: Vec<Value>,

@@ -101,7 +101,8 @@ fn everywhere(value: Value, spell: &impl Fn(&str) -> String) -> Value {
 fn pushed(written: &Written, spell: impl Fn(&str) -> String) -> Push {
     let mut push = if written.children.is_empty() { image(&written.name) } else { index(&written.name) };
     for child in &written.children {
-        push = push.children([child.as_str()]);
+        // Nobody has pushed what is gone.
+        push = if child.starts_with("GONE") { push.lacking(child) } else { push.children([child.as_str()]) };
     }
     for tag in written.tags.iter().flatten() {
         push = push.tag(&spell(tag));
@@ -533,9 +534,10 @@ fn declared(row: &Row) -> Clusters {
     };
     let told = row.clusters.iter().map(|(name, told)| Cluster {
         registries: told.registries.clone(),
-        source: Some(match told.manifests {
-            true => ClusterSource::Manifests(Vec::new()),
-            false => ClusterSource::Context(name.clone()),
+        source: Some(if told.manifests {
+            ClusterSource::Manifests(Vec::new())
+        } else {
+            ClusterSource::Context(name.clone())
         }),
         hibernated_since: told.hibernated.then(|| "2026-10-01".parse().expect("a day")),
         retired: told.retired.map(|at| Retired { at, wait: Window::days(14) }),

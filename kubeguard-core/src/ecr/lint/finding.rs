@@ -7,6 +7,7 @@ use crate::audit::{Evidence, Finding, ObjectName, Proof, Remedy, Severity};
 use crate::ecr::findings::rule;
 use crate::ecr::plan::{Plan, PlanFinding};
 use crate::images::RegistryId;
+use crate::images::gather::built_in_version;
 
 /// What stands for an API version of objects that are in no cluster.
 const API_VERSION: &str = "ecr";
@@ -53,17 +54,37 @@ pub(super) fn evidence(path: impl Into<String>, value: impl Into<Value>) -> Evid
     Evidence { object: None, path: path.into(), value: value.into() }
 }
 
-/// Returns a plan's finding as one of an audit. Its object is the repository that its message begins with, else the
-/// registry; what tells it from others there is the message, for it has nothing else.
+/// Returns a plan's finding as one of an audit. Its object is who names the image, else the repository, else the
+/// registry; the image, or what is said, tells it from others there.
 #[must_use]
 pub fn of_plan(finding: &PlanFinding, plan: &Plan) -> Finding {
-    let first = finding.message.split([' ', ':', '@']).next().unwrap_or_default();
-    let known = plan.repositories.iter().any(|repository| repository.name == first);
-    let object = if known { repository_name(first) } else { registry_name(&plan.registry) };
-    let mut own = found(&finding.rule, object, &finding.message, finding.message.clone());
+    let user = finding.by.as_deref().and_then(referrer);
+    let object = match (&user, &finding.repository) {
+        (Some((_, object)), _) => object.clone(),
+        (None, Some(repository)) => repository_name(repository),
+        (None, None) => registry_name(&plan.registry),
+    };
+    let key = finding.image.as_ref().unwrap_or(&finding.message);
+    let cluster = user.map_or_else(String::new, |(cluster, _)| cluster);
+    let key = if cluster.is_empty() { key.clone() } else { format!("{cluster} {key}") };
+    let mut own = found(&finding.rule, object, &key, finding.message.clone());
+    own.evidence.extend(finding.image.as_ref().map(|image| evidence("image", image.as_str())));
+    if !cluster.is_empty() {
+        own.details.insert("cluster".to_owned(), cluster.into());
+    }
     own.severity = own.proof.caps(severity(&finding.severity).unwrap_or(own.severity));
     own.remedy.text.clone_from(&finding.remedy.text);
     own
+}
+
+/// Reads `CLUSTER/NAMESPACE/Kind/name`.
+fn referrer(by: &str) -> Option<(String, ObjectName)> {
+    let mut parts = by.splitn(4, '/');
+    let (cluster, namespace, kind, name) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let api_version = built_in_version(kind).unwrap_or_default().to_owned();
+    let namespace = if namespace == "-" { String::new() } else { namespace.to_owned() };
+    let object = ObjectName { api_version, kind: kind.to_owned(), namespace, name: name.to_owned() };
+    Some((cluster.to_owned(), object))
 }
 
 fn severity(word: &str) -> Option<Severity> {

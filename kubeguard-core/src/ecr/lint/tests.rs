@@ -338,6 +338,9 @@ fn a_plans_own_findings_of_the_registry_are_passed_on() {
         severity: "medium".to_owned(),
         message: message.to_owned(),
         remedy: PlanRemedy { text: "do".to_owned() },
+        by: None,
+        image: None,
+        repository: (rule == "EC213").then(|| "app".to_owned()),
     };
     let mut world = World::usual(Vec::new());
     world.plan.findings = vec![

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::finding::{evidence, found, repository_name};
 use crate::audit::{Evidence, Finding, ObjectName};
-use crate::ecr::plan::{Plan, PlannedImage, RefusalReason, Vote, VoteKind};
+use crate::ecr::plan::{Plan, PlannedImage, Vote, VoteKind};
 use crate::ecr::registry::{PreviewAction, PreviewResult};
 use crate::images::Digest;
 
@@ -155,20 +155,4 @@ fn referrer(vote: &Vote, image: &PlannedImage) -> Option<Evidence> {
     };
     let path = vote.path.as_ref()?.replace('[', ".").replace(']', "").replace('.', "/");
     Some(Evidence { object: Some(object), path: format!("/{path}"), value: named(image).into() })
-}
-
-/// Returns whether a refusal says that somebody's usage is not known.
-pub(super) const fn is_usage(reason: RefusalReason) -> bool {
-    matches!(
-        reason,
-        RefusalReason::InventoryMissing
-            | RefusalReason::InventoryIncomplete
-            | RefusalReason::InventoryStale
-            | RefusalReason::InventoryAltered
-            | RefusalReason::ClusterDuplicate
-            | RefusalReason::ClusterMismatch
-            | RefusalReason::ClusterUndeclared
-            | RefusalReason::ClusterDropped
-            | RefusalReason::PullThroughUnreadable
-    )
 }
