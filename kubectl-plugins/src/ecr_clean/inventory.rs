@@ -5,16 +5,17 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use kubeguard_core::error::Result;
 use kubeguard_core::images::inventory::Scan;
-use kubeguard_core::images::{HostMap, Inventory};
+use kubeguard_core::images::{Inventory, Maps, Salt, SigningKey};
 
 use super::args::{Args, SourceArgs};
 use super::evidence::{self, Evidence};
-use super::{files, metrics, screens};
+use super::{files, metrics, screens, usage};
 use crate::exit::ExitCode;
 use crate::explain;
 use crate::terminal::Terminal;
 
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("files").args(["filename", "kustomize"]).multiple(true)))]
 pub(super) struct InventoryArgs {
     #[command(flatten)]
     pub(super) source: SourceArgs,
@@ -27,18 +28,27 @@ pub(super) struct InventoryArgs {
     /// Make an inventory of files instead of a cluster: file, folder, or - for standard input; repeatable
     #[arg(short, long, value_name = "FILE", requires = "cluster")]
     pub(super) filename: Vec<String>,
+    /// Make an inventory of what kubectl kustomize builds of a folder
+    #[arg(short, long, value_name = "DIR", requires = "cluster", conflicts_with = "filename")]
+    pub(super) kustomize: Option<PathBuf>,
     /// Read the folders of -f with their folders
     #[arg(short = 'R', long)]
     pub(super) recursive: bool,
-    /// Label of the cluster that the files are of
+    /// Label of the cluster, where it is one: that of the files, or the current context
     #[arg(long, value_name = "NAME")]
     pub(super) cluster: Option<String>,
     /// Uid of that cluster's namespace kube-system
-    #[arg(long, value_name = "UID", requires = "filename")]
+    #[arg(long, value_name = "UID", requires = "files")]
     pub(super) uid: Option<String>,
     /// The files are all that there is
-    #[arg(long, requires = "filename")]
+    #[arg(long, requires = "files")]
     pub(super) complete: bool,
+    /// Hide every name with the salt of --salt-file
+    #[arg(long, requires = "salt_file")]
+    pub(super) hashed: bool,
+    /// Sign the files with this Ed25519 key, PKCS#8 in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) sign_key: Option<PathBuf>,
     /// The moment that counts as now with -f [default: the current time]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
@@ -53,21 +63,28 @@ pub(super) struct InventoryArgs {
 /// Takes the inventories that are asked for.
 pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {
     let policy = asked.policy.as_deref().map(files::policy).transpose()?;
-    let (scan, hosts) = match &policy {
-        Some(policy) => (policy.scan.clone(), policy.hosts()),
-        None => (Scan::default(), HostMap::default()),
+    let (scan, maps) = match &policy {
+        Some(policy) => (policy.scan.clone(), policy.maps()),
+        None => (Scan::default(), Maps::default()),
     };
-    if !asked.filename.is_empty() {
+    let hosts = maps.hosts().clone();
+    let salt = args.salt_file.as_deref().filter(|_| asked.hashed).map(files::salt).transpose()?;
+    // A key that cannot be used is told before anything is asked.
+    let seal = Seal { salt, maps, key: asked.sign_key.as_deref().map(files::signing_key).transpose()? };
+    if !asked.filename.is_empty() || asked.kustomize.is_some() {
         let inventory = evidence::of_files(asked, &scan, &hosts, asked.now.unwrap_or_else(Timestamp::now))?;
-        return show(&[inventory], asked, terminal);
+        return show(&[seal.seal(inventory)?], asked, terminal);
     }
-    let clusters = evidence::clusters(&asked.source, true)?;
+    let mut clusters = evidence::clusters(&asked.source, true)?;
+    if let (Some(name), false, [only]) = (&asked.cluster, clusters.from_file, clusters.clusters.as_mut_slice()) {
+        only.name.clone_from(name);
+    }
     let evidence = Evidence { access: &args.access, scan: &scan, hosts: &hosts, terminal };
     let mut inventories = Vec::new();
     let mut failed = false;
     for (name, inventory) in evidence.live(&clusters).await {
         match inventory {
-            Ok(inventory) => inventories.push(inventory),
+            Ok(inventory) => inventories.push(seal.seal(inventory)?),
             Err(error) => {
                 failed = true;
                 terminal.complain(&format!("cluster {name}:"));
@@ -77,6 +94,27 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
     }
     let code = show(&inventories, asked, terminal)?;
     Ok(if failed { ExitCode::NoAnswer } else { code })
+}
+
+/// What is done to an inventory before anybody sees it.
+struct Seal {
+    /// Given where names are hidden.
+    salt: Option<Salt>,
+    maps: Maps,
+    key: Option<SigningKey>,
+}
+
+impl Seal {
+    fn seal(&self, inventory: Inventory) -> Result<Inventory> {
+        let mut inventory = match &self.salt {
+            Some(salt) => inventory.hashed(salt, &self.maps),
+            None => inventory,
+        };
+        if let Some(key) = &self.key {
+            inventory.sign(key).map_err(|error| usage(format!("inventory of {}: {error}", inventory.cluster), ""))?;
+        }
+        Ok(inventory)
+    }
 }
 
 fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {

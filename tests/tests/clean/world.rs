@@ -13,7 +13,7 @@ use kubeguard_core::ecr::look::{self, Look};
 use kubeguard_core::ecr::manifests::ManifestCache;
 use kubeguard_core::ecr::plan::{Decision, Plan, PlanFinding, RefusalReason};
 use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, configs_to_read, plan};
-use kubeguard_core::ecr::policy::{Assumption, Policy};
+use kubeguard_core::ecr::policy::{Assumption, Policy, Window};
 use kubeguard_core::ecr::snapshot::{ProblemKind, RegistrySnapshot};
 use kubeguard_core::ecr::state::{CleanState, EntryHistory, KeyUse, KnownCluster, RepositoryHistory, TagHistory};
 use kubeguard_core::ecr::verify::verify;
@@ -61,6 +61,7 @@ pub(crate) struct World {
     cache: ManifestCache,
     state: CleanState,
     keep_lists: Vec<KeptImage>,
+    salt: Salt,
     folder: tempfile::TempDir,
     access_key: Arc<Mutex<String>>,
 }
@@ -282,6 +283,7 @@ impl World {
             declared: declared(row),
             hashed: row.clusters.iter().filter(|(_, told)| told.hashed).map(|(name, _)| name.clone()).collect(),
             state: state(row, &store, &id),
+            salt: salt(),
             keep_lists: row.keep_lists.iter().map(line).collect(),
             ecr: FakeEcr::new(store),
             id,
@@ -352,7 +354,7 @@ impl World {
             let inventory = read(cluster, reading, || self.now(), |_| {}).await;
             let inventory = inventory.map(|inventory| {
                 let hides = self.hashed.contains(name);
-                if hides { inventory.hashed(&salt(), &self.policy.maps()) } else { inventory }
+                if hides { inventory.hashed(&self.salt, &self.policy.maps()) } else { inventory }
             });
             let inventory = inventory.map_err(|error| (RefusalReason::InventoryMissing, error.to_string()));
             answers.push(Answer { cluster: name.clone(), inventory });
@@ -388,7 +390,7 @@ impl World {
             registry,
             state: Some(&self.state),
             keep_lists: &self.keep_lists,
-            salt: Some(&salt()),
+            salt: Some(&self.salt),
             now: self.now(),
             tool: TOOL,
             offline: false,
@@ -472,8 +474,7 @@ impl World {
         let fresh = Fresh::new(&self.policy, &self.declared, Some(&self.state), &self.keep_lists, TOOL, || async {
             Ok(self.answers().await)
         });
-        let salt = salt();
-        let fresh = fresh.with_salt(Some(&salt));
+        let fresh = fresh.with_salt(Some(&self.salt));
         let path = self.folder.path().join(Journal::name(&plan.sha256));
         let (journal, past) = Journal::open(&path, &plan.sha256).expect("a journal").expect("nobody else writes it");
         let store = self.ecr.clone();
