@@ -5,11 +5,14 @@ mod args;
 mod evidence;
 mod explain;
 mod files;
+mod iam;
 mod inventory;
 mod judgement;
+mod lint;
 mod metrics;
 mod plan;
 mod registry;
+mod report;
 mod restore;
 mod screens;
 mod verify;
@@ -52,6 +55,10 @@ const EXAMPLES: &str = "Examples:
   kubectl ecr-clean verify --clusters clusters.yaml
   # Take an archived image back
   kubectl ecr-clean restore app:v4 --wait 20m
+  # What would AWS' own lifecycle rules take away, what does the registry cost, who needs which rights?
+  kubectl ecr-clean lint --clusters clusters.yaml
+  kubectl ecr-clean report --clusters clusters.yaml --policy policy.yaml
+  kubectl ecr-clean iam apply --policy policy.yaml
 ";
 
 /// Returns the command with its examples and exit codes.
@@ -124,10 +131,13 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<ExitCode> {
     match &args.command {
         Command::Inventory(asked) => inventory::run(args, asked, terminal).await,
         Command::Plan(asked) => plan::run(args, asked, terminal).await,
-        Command::Explain(asked) => explain::run(asked, terminal),
+        Command::Explain(asked) => explain::run(args, asked, terminal).await,
         Command::Apply(asked) => Box::pin(apply::run(args, asked, terminal)).await,
         Command::Verify(asked) => verify::run(args, asked, terminal).await,
         Command::Restore(asked) => restore::run(args, asked, terminal).await,
+        Command::Lint(asked) => lint::run(args, asked, terminal).await,
+        Command::Report(asked) => report::run(args, asked, terminal).await,
+        Command::Iam(asked) => iam::run(asked, terminal).await,
     }
 }
 

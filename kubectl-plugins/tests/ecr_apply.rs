@@ -269,3 +269,30 @@ fn an_archived_index_is_taken_back_with_its_children() {
     let told = world.run("restore --in-use --clusters clusters.yaml --wait 1s");
     assert!(told.starts_with("3\n") && told.contains("waiting for 1 of 1"), "{told}");
 }
+
+#[test]
+fn what_is_in_use_and_cannot_be_pulled_is_told_with_who_uses_it() {
+    let world = World::new(POLICY);
+    let fine = world.run("verify --clusters clusters.yaml");
+    assert!(fine.starts_with("0\n"), "{fine}");
+    world.deploy("late", "v9");
+    world.deploy("old", "v2");
+    world.ecr.store().archive((&World::id(), "app"), "D2");
+    let told = world.run("verify --clusters clusters.yaml");
+    assert_snapshot!(told, @"
+    1
+    SEVERITY   RULE    NAMESPACE   OBJECT                 CONTAINER   MESSAGE
+    critical   EC101   team        deployment.apps/late   <none>      111122223333.dkr.ecr.us-east-1.amazonaws.com/app:v9 is named by prod/team/Deployment/late and is not in the registry
+    critical   EC102   team        deployment.apps/old    <none>      app:v2 is used by prod/team/Deployment/old and is archived: it cannot be pulled
+    2 findings: 2 critical · 3 objects, 9 rules
+    ");
+    let json = world.run("verify --clusters clusters.yaml -o json --fail-on never");
+    let (code, json) = json.split_once('\n').unwrap();
+    let report: Value = serde_json::from_str(json).unwrap();
+    assert_eq!((code, &report["items"][0]["object"]["name"]), ("0", &json!("late")));
+    assert!(world.ecr.store().journal().is_empty());
+    // A cluster that does not answer uses what nobody knows.
+    world.write("clusters.yaml", &world.read("clusters.yaml").replace("context: fake", "context: none"));
+    let told = world.run("verify --clusters clusters.yaml");
+    assert!(told.starts_with("5\n") && told.contains("InventoryMissing"), "{told}");
+}

@@ -70,7 +70,8 @@ impl Run {
         let args = ["plan", "--clusters", "ops/clusters.yaml", "--policy", &policy, "--registry-file", &registry];
         let (code, told) = self.run(&[&args[..], &["-o", "json", "-q"], more].concat());
         let plan = serde_json::from_str(&told);
-        (code, plan.unwrap_or_else(|error| panic!("{error}: {told}")))
+        assert!(plan.is_ok(), "{told}");
+        (code, plan.unwrap())
     }
 }
 

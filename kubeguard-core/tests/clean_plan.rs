@@ -2,6 +2,9 @@
 #![cfg(feature = "ecr")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails with what differs")]
 
+#[path = "clean_plan/noticed.rs"]
+mod noticed;
+
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
@@ -374,9 +377,10 @@ impl Row {
     fn clusters(&self) -> Clusters {
         let cluster = |(name, told): (&String, &Told)| Cluster {
             name: name.clone(),
-            source: Some(match told.manifests {
-                true => ClusterSource::Manifests(Vec::new()),
-                false => ClusterSource::Context(name.clone()),
+            source: Some(if told.manifests {
+                ClusterSource::Manifests(Vec::new())
+            } else {
+                ClusterSource::Context(name.clone())
             }),
             uid: None,
             registries: told.registries.clone(),
@@ -506,6 +510,34 @@ impl Row {
             offline: false,
         };
         with(plan(&inputs), &inputs)
+    }
+
+    fn answer(&self, name: &str, policy: &Policy) -> Answer {
+        Answer { cluster: name.to_owned(), inventory: Ok(self.inventory(name, &self.clusters[name], policy)) }
+    }
+
+    /// Makes something of inventories and a registry that a test has changed.
+    fn made_of<T>(
+        &self,
+        policy: &Policy,
+        inventories: Vec<Inventory>,
+        registry: &RegistrySnapshot,
+        state: &CleanState,
+        make: impl FnOnce(&Inputs<'_>) -> T,
+    ) -> T {
+        let answer = |inventory: Inventory| Answer { cluster: inventory.cluster.clone(), inventory: Ok(inventory) };
+        let (answers, clusters): (Vec<Answer>, _) = (inventories.into_iter().map(answer).collect(), self.clusters());
+        make(&Inputs {
+            policy,
+            clusters: &clusters,
+            answers: &answers,
+            registry,
+            state: Some(state),
+            keep_lists: &[],
+            now: now(),
+            tool: "kubeguard",
+            offline: false,
+        })
     }
 
     fn check(&self, plan: &Plan) {

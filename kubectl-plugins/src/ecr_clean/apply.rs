@@ -4,6 +4,7 @@ mod screen;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -88,8 +89,15 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
     let (hosts, manifests, tombstones) = (plan.policy.hosts(), folder.manifests(), folder.tombstones());
     let evidence = Evidence { access: &args.access, scan: &plan.policy.scan, hosts: &hosts, terminal };
     let now = || ecr.now().unwrap_or_else(Timestamp::now);
+    let recorded = Mutex::new(state.clone());
     let fresh = Fresh::new(&plan.policy, &clusters, state.as_ref(), &keep_lists, TOOL, || async {
-        evidence.answers(&clusters, &asked.source, now()).await
+        let answers = evidence.answers(&clusters, &asked.source, now()).await?;
+        if let Some(state) = recorded.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            for inventory in answers.iter().filter_map(|answer| answer.inventory.as_ref().ok()) {
+                state.record_uses(inventory, Some(&plan.policy));
+            }
+        }
+        Ok(answers)
     });
     let fresh = fresh.with_salt(salt.as_ref());
     let progress = screen::Doing::new(terminal);
@@ -131,7 +139,7 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
             drop(std::fs::remove_file(&journal));
         }
         let applied = applied?;
-        if let Some(state) = &state {
+        if let Some(state) = recorded.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             folder.write(&state.after_apply(&applied))?;
         }
         applied

@@ -109,6 +109,22 @@ impl StateFolder {
         Ok(Self(base.join("kubeguard/ecr-clean").join(partition.word()).join(account).join(region)))
     }
 
+    /// Returns the registry whose state is in a folder; `None` where there is no state yet.
+    pub(super) fn registry_of(folder: &Path) -> Result<Option<RegistryId>> {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            registry: RegistryId,
+        }
+        let path = folder.join("state.json");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str::<Named>(&text)
+                .map(|named| Some(named.registry))
+                .map_err(|error| usage(format!("{} is damaged: {error}", path.display()), "restore it from a backup")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io("read", &path)(error)),
+        }
+    }
+
     /// The manifests that were read before.
     pub(super) fn manifests(&self) -> ManifestCache {
         ManifestCache::in_folder(self.0.join("manifests"))

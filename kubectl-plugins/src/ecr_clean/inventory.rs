@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use kubeguard_core::ecr::policy::Policy;
+use kubeguard_core::ecr::state::CleanState;
 use kubeguard_core::error::Result;
 use kubeguard_core::images::inventory::Scan;
-use kubeguard_core::images::{Inventory, Maps, Salt, SigningKey};
+use kubeguard_core::images::{Inventory, Maps, RegistryId, Salt, SigningKey};
 
 use super::args::{Args, SourceArgs};
 use super::evidence::{self, Evidence};
+use super::files::StateFolder;
 use super::{files, metrics, screens, usage};
 use crate::exit::ExitCode;
 use crate::explain;
@@ -49,6 +52,9 @@ pub(super) struct InventoryArgs {
     /// Sign the files with this Ed25519 key, PKCS#8 in PEM
     #[arg(long, value_name = "FILE")]
     pub(super) sign_key: Option<PathBuf>,
+    /// Record what is in use in this folder, for the next plan [default: that of the registry which --policy names]
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
     /// The moment that counts as now with -f [default: the current time]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
@@ -73,6 +79,7 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
     let seal = Seal { salt, maps, key: asked.sign_key.as_deref().map(files::signing_key).transpose()? };
     if !asked.filename.is_empty() || asked.kustomize.is_some() {
         let inventory = evidence::of_files(asked, &scan, &hosts, asked.now.unwrap_or_else(Timestamp::now))?;
+        record(std::slice::from_ref(&inventory), asked, policy.as_ref())?;
         return show(&[seal.seal(inventory)?], asked, terminal);
     }
     let mut clusters = evidence::clusters(&asked.source, true)?;
@@ -84,7 +91,7 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
     let mut failed = false;
     for (name, inventory) in evidence.live(&clusters).await {
         match inventory {
-            Ok(inventory) => inventories.push(seal.seal(inventory)?),
+            Ok(inventory) => inventories.push(inventory),
             Err(error) => {
                 failed = true;
                 terminal.complain(&format!("cluster {name}:"));
@@ -92,6 +99,9 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
             }
         }
     }
+    // Our own state has the names, what is handed out may not.
+    record(&inventories, asked, policy.as_ref())?;
+    let inventories = inventories.into_iter().map(|inventory| seal.seal(inventory)).collect::<Result<Vec<_>>>()?;
     let code = show(&inventories, asked, terminal)?;
     Ok(if failed { ExitCode::NoAnswer } else { code })
 }
@@ -115,6 +125,27 @@ impl Seal {
         }
         Ok(inventory)
     }
+}
+
+/// Records uses in the state of the registry, which is not asked.
+fn record(inventories: &[Inventory], asked: &InventoryArgs, policy: Option<&Policy>) -> Result<()> {
+    let named = policy.and_then(|policy| policy.registry.as_ref());
+    let named = named.and_then(|own| Some(RegistryId::new(own.account.as_ref()?, own.region.as_ref()?)));
+    let registry = match (&asked.state, named) {
+        (_, Some(registry)) => registry,
+        (None, None) => return Ok(()),
+        (Some(folder), None) => StateFolder::registry_of(folder)?.ok_or_else(|| {
+            let problem = format!("{} does not tell of which registry it is", folder.display());
+            usage(problem, "give --policy with a registry")
+        })?,
+    };
+    let folder = StateFolder::new(asked.state.as_deref(), &registry)?;
+    let Some(first) = inventories.iter().map(|inventory| inventory.taken_at).min() else { return Ok(()) };
+    let mut state = folder.read(&registry)?.unwrap_or_else(|| CleanState::new(registry, first));
+    for inventory in inventories {
+        state.record_uses(inventory, policy);
+    }
+    folder.write(&state)
 }
 
 fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {

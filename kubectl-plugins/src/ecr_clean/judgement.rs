@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kubeguard_core::ecr::aws::Ecr;
 use kubeguard_core::ecr::clusters::Clusters;
 use kubeguard_core::ecr::plan::{Plan, RefusalReason};
-use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan, plan_part};
+use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan, plan_explaining, plan_part};
 use kubeguard_core::ecr::policy::{Pattern, Policy};
 use kubeguard_core::ecr::snapshot::RegistrySnapshot;
 use kubeguard_core::ecr::state::CleanState;
@@ -68,8 +68,7 @@ impl JudgementArgs {
 
     /// Returns the patterns of the repositories that were named; none for all.
     fn only(&self) -> Result<Vec<Pattern>> {
-        let wrong = |text: &String, problem| usage(format!("--repository {text:?}: {problem}"), "");
-        self.repository.iter().map(|text| Pattern::new(text).map_err(|problem| wrong(text, problem))).collect()
+        patterns(&self.repository)
     }
 
     /// Reads usage and registry.
@@ -101,7 +100,16 @@ impl Judgement {
     /// Judges every entry, as a plan does.
     pub(super) fn plan(&self) -> Plan {
         let make = if self.whole { plan } else { plan_part };
-        make(&Inputs {
+        make(&self.inputs())
+    }
+
+    /// Judges every entry, with every vote of those that an image names.
+    pub(super) fn plan_explaining(&self, image: &str) -> Plan {
+        plan_explaining(&self.inputs(), image)
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs {
             policy: &self.policy,
             clusters: &self.clusters,
             answers: &self.answers,
@@ -112,7 +120,7 @@ impl Judgement {
             now: self.now,
             tool: TOOL,
             offline: false,
-        })
+        }
     }
 
     /// Returns the inventories of the clusters that answered.
@@ -124,32 +132,20 @@ impl Judgement {
 /// Returns the exit code of a judgement's gaps: usage that is not complete weighs more than a repository that cannot be
 /// read. What only concerns deletion is no gap.
 pub(super) fn gaps(plan: &Plan) -> ExitCode {
-    use RefusalReason::{
-        ClusterDropped, ClusterDuplicate, ClusterMismatch, ClusterUndeclared, InventoryAltered, InventoryIncomplete,
-        InventoryMissing, InventoryStale, PullThroughUnreadable,
-    };
     let has = |of: fn(RefusalReason) -> bool| plan.refused.iter().any(|refused| of(refused.reason));
-    let usage = |reason| {
-        matches!(
-            reason,
-            InventoryMissing
-                | InventoryIncomplete
-                | InventoryStale
-                | InventoryAltered
-                | ClusterDuplicate
-                | ClusterMismatch
-                | ClusterUndeclared
-                | ClusterDropped
-                | PullThroughUnreadable
-        )
-    };
-    if has(usage) {
+    if has(RefusalReason::is_missing_usage) {
         ExitCode::Unprovable
     } else if has(RefusalReason::is_unreadable) {
         ExitCode::Partly
     } else {
         ExitCode::Yes
     }
+}
+
+/// Reads the patterns of `--repository`.
+pub(super) fn patterns(texts: &[String]) -> Result<Vec<Pattern>> {
+    let wrong = |text: &String, problem| usage(format!("--repository {text:?}: {problem}"), "");
+    texts.iter().map(|text| Pattern::new(text).map_err(|problem| wrong(text, problem))).collect()
 }
 
 /// A policy that takes every repository and lets nothing go.

@@ -1,5 +1,7 @@
 //! `kubectl ecr-clean plan`: what would go, what stays and why.
 
+mod screen;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -12,7 +14,7 @@ use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::StateFolder;
 use super::registry::{Choice, connected, explain_digests, look};
-use super::{TOOL, files, metrics, screens};
+use super::{TOOL, files, metrics};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
 
@@ -44,7 +46,7 @@ pub(super) struct PlanArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written; json is the plan file itself
-    #[arg(short, long, value_parser = ["table", "json", "name"], default_value = "table", value_name = "FORMAT")]
+    #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
 }
 
@@ -99,8 +101,12 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
     }
     match asked.output.as_str() {
         "json" => drop(terminal.answer(&text)),
-        "name" => drop(terminal.answer(&screens::names(&plan))),
-        _ => drop(terminal.answer(&screens::plan(&plan, &asked.plan_file, terminal.colour()))),
+        "yaml" => drop(terminal.answer(&files::yaml(&plan)?)),
+        "name" => drop(terminal.answer(&screen::names(&plan))),
+        _ => {
+            let told = screen::plan(&plan, &asked.plan_file, asked.output == "wide", terminal.colour());
+            terminal.answer(&told);
+        }
     }
     Ok(code(&plan))
 }

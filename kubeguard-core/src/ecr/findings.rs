@@ -94,6 +94,62 @@ pub const RULES: &[FindingRule] = &[
         remedy: "list the images that it becomes in pins.keepLists, or change scan.templated or scan.textWithoutTag",
     },
     FindingRule {
+        id: "EC201",
+        name: "lifecycle-removes-used",
+        severity: "critical",
+        proof: "exact",
+        when: "a lifecycle rule will remove what is in use, or what a rollback or a standby needs",
+        remedy: "change that rule, or pin the image by a tag of a rule with a higher priority",
+    },
+    FindingRule {
+        id: "EC202",
+        name: "lifecycle-archives-used",
+        severity: "critical",
+        proof: "exact",
+        when: "a lifecycle rule will archive what is in use, or what a rollback or a standby needs: it cannot be pulled then",
+        remedy: "change that rule, or pin the image by a tag of a rule with a higher priority",
+    },
+    FindingRule {
+        id: "EC203",
+        name: "lifecycle-rule-idle",
+        severity: "medium",
+        proof: "model",
+        when: "the tags that a lifecycle rule asks for are on no image",
+        remedy: "correct the tags; one rule for each, where an image need not have all of them",
+    },
+    FindingRule {
+        id: "EC204",
+        name: "lifecycle-counts-parts",
+        severity: "low",
+        proof: "model",
+        when: "a lifecycle rule counts images where an image is several entries",
+        remedy: "count in entries, not in images",
+    },
+    FindingRule {
+        id: "EC205",
+        name: "quota-near",
+        severity: "high",
+        proof: "exact",
+        when: "a repository is near its quota of entries: high from 95 percent on, medium from 80",
+        remedy: "clean it, or ask AWS for a higher quota",
+    },
+    FindingRule {
+        id: "EC206",
+        name: "pull-times-excluded",
+        severity: "high",
+        proof: "exact",
+        when: "pull times decide, and pulls by a role or user that is not trusted leave none",
+        remedy: "remove the exclusion, or the window; or name it in pullTimes.trustedExclusions",
+    },
+    FindingRule {
+        id: "EC207",
+        name: "own-role-records-pulls",
+        severity: "low",
+        proof: "exact",
+        when: "reads of manifests by this tool's own role count as pulls",
+        remedy: "aws ecr register-pull-time-update-exclusion --principal-arn ARN",
+    },
+    FindingRule {
         id: "EC208",
         name: "delete-replication-open",
         severity: "high",
@@ -153,12 +209,28 @@ pub fn rule(id: &str) -> Option<&'static FindingRule> {
 pub(super) fn found(id: &str, message: String) -> PlanFinding {
     let (severity, remedy) = rule(id).map_or(("medium", ""), |rule| (rule.severity, rule.remedy));
     let remedy = PlanRemedy { text: remedy.to_owned() };
-    PlanFinding { rule: id.to_owned(), severity: severity.to_owned(), message, remedy }
+    let (rule, severity) = (id.to_owned(), severity.to_owned());
+    PlanFinding { rule, severity, message, remedy, by: None, image: None, repository: None }
 }
 
 impl PlanFinding {
     pub(super) fn with_severity(self, severity: &str) -> Self {
         Self { severity: severity.to_owned(), ..self }
+    }
+
+    /// Says who names which image.
+    pub(super) fn of(self, by: &str, image: &str) -> Self {
+        Self { by: Some(by.to_owned()), image: Some(image.to_owned()), ..self }
+    }
+
+    /// Says which image it is about, whoever names it.
+    pub(super) fn of_image(self, repository: &str, image: &str) -> Self {
+        Self { image: Some(image.to_owned()), ..self.of_repository(repository) }
+    }
+
+    /// Says which repository it is about.
+    pub(super) fn of_repository(self, repository: &str) -> Self {
+        Self { repository: Some(repository.to_owned()), ..self }
     }
 
     pub(super) fn with_remedy(self, text: String) -> Self {

@@ -150,17 +150,17 @@ fn made(inputs: &Inputs<'_>, form: Form<'_>) -> Plan {
     let mut planned = Vec::new();
     for (repository, judged) in included.iter().map(|(repository, _)| *repository).zip(&mut judged) {
         let history = History::new(histories.get(judged.name).copied(), recorded.get(judged.name));
-        let named = explained.selectors.iter().filter(|selector| selector.repository == judged.name);
-        let named: BTreeSet<usize> = named.flat_map(|selector| judged.selected(selector)).collect();
-        doubts::cast(judged, &named);
+        let own = explained.selectors.iter().filter(|selector| selector.repository == judged.name);
+        let asked_for: BTreeSet<usize> = own.flat_map(|selector| judged.selected(selector)).collect();
+        doubts::cast(judged, &asked_for);
         if votes::cast(judged, repository, &history, &moment) {
             let name = judged.name;
             let message = format!("{name} was pulled from in the last 30 days by nobody whom an inventory names");
-            usage.findings.insert(found("EC213", message));
+            usage.findings.insert(found("EC213", message).of_repository(name));
         }
         closure::close(judged);
         planned.push(decide(judged, repository, &history, &moment, &mut refusals));
-        fold(judged, &named);
+        fold(judged, &asked_for);
         usage.findings.extend(noticed::sparse(judged, repository));
     }
     refusals.of_the_run(&mut planned, policy);

@@ -1,5 +1,6 @@
 //! What earlier runs saw: first sightings of tags, uses, candidates, deployed images.
 
+mod reads;
 mod record;
 mod uses;
 

@@ -5,7 +5,7 @@ mod moved;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::findings::found;
-use super::plan::{Class, Plan, PlanFinding};
+use super::plan::{Class, Plan, PlanFinding, PlannedImage};
 use super::planning::noticed::name;
 use super::snapshot::{Child, RegistrySnapshot, RepositorySnapshot};
 use crate::images::{Digest, HostMap, ImageRef, Inventory, Use};
@@ -26,7 +26,7 @@ pub fn missing(plan: &Plan) -> Vec<PlanFinding> {
     for image in plan.images.iter().filter(|image| image.class == Class::Attached) {
         let is_there = |digest: &Digest| there.contains(&(image.repository.as_str(), *digest));
         if !image.subjects.iter().any(is_there) {
-            findings.insert(found("EC106", format!("what {} is attached to is gone", name(image))));
+            findings.insert(of_gone_subject(image));
         }
     }
     findings.into_iter().collect()
@@ -61,11 +61,16 @@ pub fn verify(
                 let namespace = reference.namespace.as_deref().unwrap_or("-");
                 let by = format!("{}/{namespace}/{}/{}", inventory.cluster, reference.kind, reference.name);
                 let message = format!("{} has no image for {platform}, where {by} may run", reference.image);
-                findings.insert(found("EC103", message));
+                findings.insert(found("EC103", message).of(&by, &reference.image));
             }
         }
     }
     findings.into_iter().collect()
+}
+
+fn of_gone_subject(image: &PlannedImage) -> PlanFinding {
+    let name = name(image);
+    found("EC106", format!("what {name} is attached to is gone")).of_image(&image.repository, &name)
 }
 
 /// Where tags of a registry point.

@@ -45,6 +45,17 @@ const REQUIRED: &[(&str, &str, &str)] = &[
 /// Groups whose objects are measured anew for every question.
 const METRICS: &[&str] = &["metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io"];
 
+/// Returns the API version of a kind of [`REQUIRED`].
+#[cfg(feature = "ecr")]
+pub(crate) fn built_in_version(kind: &str) -> Option<&'static str> {
+    let (group, ..) = REQUIRED.iter().find(|(_, known, _)| *known == kind)?;
+    Some(match *group {
+        "apps" => "apps/v1",
+        "batch" => "batch/v1",
+        _ => "v1",
+    })
+}
+
 /// What is asked for, and by whom.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {

@@ -46,7 +46,7 @@ pub(crate) fn plan(row: &Row, world: &World, plan: &Plan) {
     }
     for (repository, notes) in &row.notes {
         let found = plan.repositories.iter().find(|found| found.name == *repository);
-        let said = found.map(|found| &found.notes).unwrap_or_else(|| panic!("{name}: no {repository}"));
+        let said = found.map_or_else(|| panic!("{name}: no {repository}"), |found| &found.notes);
         assert!(notes.iter().all(|note| said.contains(note)), "{name}: {said:?}");
     }
     for rule in &row.findings {

@@ -20,7 +20,7 @@ use kubeguard_core::ecr::verify::verify;
 use kubeguard_core::images::gather::{Reading, read};
 use kubeguard_core::images::{Digest, RegistryId, Salt};
 use kubeguard_testkit::fake_ecr::{
-    ACCESS_KEY, ACCOUNT, Calls, Direct, Fault, Pairs, Push, REGION, Store, config_digest, image, index,
+    ACCESS_KEY, ACCOUNT, Calls, Direct, Fault, Lifecycle, Pairs, Push, REGION, Store, config_digest, image, index,
 };
 use kubeguard_testkit::{FakeCluster, FakeEcr, Fault as ClusterFault};
 use serde_json::{Value, json};
@@ -107,7 +107,8 @@ fn everywhere(value: Value, spell: &impl Fn(&str) -> String) -> Value {
 fn pushed(written: &Written, spell: impl Fn(&str) -> String) -> Push {
     let mut push = if written.children.is_empty() { image(&written.name) } else { index(&written.name) };
     for child in &written.children {
-        push = push.children([child.as_str()]);
+        // Nobody has pushed what is gone.
+        push = if child.starts_with("GONE") { push.lacking(child) } else { push.children([child.as_str()]) };
     }
     for tag in written.tags.iter().flatten() {
         push = push.tag(&spell(tag));
@@ -117,6 +118,10 @@ fn pushed(written: &Written, spell: impl Fn(&str) -> String) -> Push {
     }
     if let Some(kind) = &written.artifact {
         push = push.kind(kind);
+    }
+    if !written.layers.is_empty() {
+        let layers: Vec<(&str, u64)> = written.layers.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+        push = push.layers(&layers);
     }
     push = match written.hours_ago {
         Some(time) => push.age(hours(time)),
@@ -180,6 +185,17 @@ fn settings(row: &Row, store: &mut Store, registry: &RegistryId) {
     }
     for (repository, tags) in &row.aws_tags {
         store.repository((registry, repository.as_str())).aws_tags.clone_from(tags);
+    }
+    for (repository, previewed) in &row.lifecycle {
+        let mut lifecycle = Lifecycle::new(&previewed.policy.to_string());
+        lifecycle.polls = 0;
+        for (priority, entries) in &previewed.expires {
+            lifecycle = entries.iter().fold(lifecycle, |own, entry| own.expires(digest(store, entry), *priority));
+        }
+        for (priority, entries) in &previewed.archives {
+            lifecycle = entries.iter().fold(lifecycle, |own, entry| own.archives(digest(store, entry), *priority));
+        }
+        store.repository((registry, repository.as_str())).lifecycle = Some(lifecycle);
     }
     for setting in &row.unreadable {
         let operation = match setting.as_str() {
@@ -532,9 +548,10 @@ fn declared(row: &Row) -> Clusters {
     };
     let told = row.clusters.iter().map(|(name, told)| Cluster {
         registries: told.registries.clone(),
-        source: Some(match told.manifests {
-            true => ClusterSource::Manifests(Vec::new()),
-            false => ClusterSource::Context(name.clone()),
+        source: Some(if told.manifests {
+            ClusterSource::Manifests(Vec::new())
+        } else {
+            ClusterSource::Context(name.clone())
         }),
         hibernated_since: told.hibernated.then(|| "2026-10-01".parse().expect("a day")),
         retired: told.retired.map(|at| Retired { at, wait: Window::days(14) }),

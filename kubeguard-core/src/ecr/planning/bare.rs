@@ -51,8 +51,8 @@ pub fn configs_to_read(
                         (Graph::new(repository, rule), attests.map(|child| child.digest).collect())
                     });
                     told |= graph.by_digest(digest).is_some();
-                    let named: Vec<usize> = graph.selected(selector.tag.as_deref(), selector.digest).collect();
-                    for at in graph.below(&named).into_iter().filter(|at| graph.classes[*at] == Class::Image) {
+                    let meant: Vec<usize> = graph.selected(selector.tag.as_deref(), selector.digest).collect();
+                    for at in graph.below(&meant).into_iter().filter(|at| graph.classes[*at] == Class::Image) {
                         let entry = graph.entries[at].digest;
                         match repository.configs.get(&entry) {
                             Some(config) => told |= *config == digest,

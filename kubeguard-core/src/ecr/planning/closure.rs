@@ -63,10 +63,10 @@ pub(super) fn close(repository: &mut Judged<'_>) {
 /// must be whole then.
 pub(super) fn keep_restorable(
     repository: &mut Judged<'_>,
-    archives: impl Fn(&Judged<'_>, usize) -> bool,
+    to_archive: impl Fn(&Judged<'_>, usize) -> bool,
     goes: impl Fn(&Judged<'_>, usize) -> bool,
 ) {
-    let archived: Vec<usize> = (0..repository.votes.len()).filter(|at| archives(repository, *at)).collect();
+    let archived: Vec<usize> = (0..repository.votes.len()).filter(|at| to_archive(repository, *at)).collect();
     for at in archived {
         let children = repository.graph.children[at].iter().map(|child| (*child, "parent"));
         let attached = repository.graph.attached[at].iter().map(|attached| (*attached, "subject"));

@@ -28,7 +28,8 @@ pub(super) fn not_active(image: &PlannedImage) -> Option<PlanFinding> {
     };
     let message = format!("{} is used by {user} and is {state}: it cannot be pulled", name(image));
     let remedy = format!("kubectl ecr-clean restore {}", name(image));
-    Some(found("EC102", message).with_severity(severity).with_remedy(remedy))
+    let own = found("EC102", message).of(user, &name(image)).of_repository(&image.repository);
+    Some(own.with_severity(severity).with_remedy(remedy))
 }
 
 /// Tells of indexes that list what is not there; critical where a pod that uses one may land on such a platform.
@@ -54,7 +55,7 @@ pub(super) fn sparse(judged: &Judged<'_>, repository: &RepositorySnapshot) -> Ve
         };
         let on = child.platform.as_deref().map_or(String::new(), |platform| format!(" for {platform}"));
         let message = format!("{name} lists {}{on}, which is not in the registry", child.digest);
-        Some(found("EC104", message).with_severity(severity))
+        Some(found("EC104", message).of_image(judged.name, &name).with_severity(severity))
     });
     found.collect()
 }
@@ -67,7 +68,8 @@ pub(super) fn foreign<'a>(foreign: impl IntoIterator<Item = &'a Foreign>) -> Vec
     }
     let tell = |(image, (by, users)): (&str, (&str, usize))| {
         let others = if users > 1 { format!(" and {} more", users - 1) } else { String::new() };
-        found("EC107", format!("{image} is named by {by}{others} and is in another registry: it protects nothing here"))
+        let message = format!("{image} is named by {by}{others} and is in another registry: it protects nothing here");
+        found("EC107", message).of(by, image)
     };
     images.into_iter().map(tell).collect()
 }

@@ -94,8 +94,9 @@ impl Refusals {
                     usage.used.get(name).map_or(0, BTreeSet::len)
                 );
                 self.because(name, RefusalReason::ReplicaUsersUnknown, message);
-                let message = format!("deletions reach {}, and no declared cluster pulls there", rule.destination);
-                self.findings.insert(found("EC208", message));
+                let message =
+                    format!("deletions in {name} reach {}, and no declared cluster pulls there", rule.destination);
+                self.findings.insert(found("EC208", message).of_repository(name));
             }
         }
     }

@@ -254,7 +254,7 @@ impl Cast<'_, '_, '_> {
         } else if by_digest.is_some() && !has_tag {
             // Only the digest is pulled.
             let message = format!("{} is named by {by}: its digest is there, its tag is gone", reference.image);
-            self.usage.findings.insert(found("EC101", message).with_severity("info"));
+            self.usage.findings.insert(found("EC101", message).of(by, &reference.image).with_severity("info"));
         }
     }
 
@@ -285,14 +285,11 @@ impl Cast<'_, '_, '_> {
     fn elsewhere(&mut self, reference: &Reference, selector: &Selector, by: &str) {
         let Some(all) = self.all else { return };
         let name = &selector.repository;
-        let absent = match self.absent.get(name) {
-            Some(absent) => *absent,
-            None => {
-                let absent = !all.contains(name.as_str()) && self.policy.rule_for(name).is_some();
-                self.absent.insert(name.clone(), absent);
-                absent
-            }
-        };
+        let absent = self.absent.get(name).copied().unwrap_or_else(|| {
+            let absent = !all.contains(name.as_str()) && self.policy.rule_for(name).is_some();
+            self.absent.insert(name.clone(), absent);
+            absent
+        });
         if absent && reference.r#use != Use::Status {
             self.missing(reference, by);
         }
@@ -302,7 +299,7 @@ impl Cast<'_, '_, '_> {
         let decides = matches!(reference.r#use, Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Declared);
         let severity = if decides { "critical" } else { "info" };
         let message = format!("{} is named by {by} and is not in the registry", reference.image);
-        self.usage.findings.insert(found("EC101", message).with_severity(severity));
+        self.usage.findings.insert(found("EC101", message).of(by, &reference.image).with_severity(severity));
     }
 
     /// A digest without a repository: an entry where the container's image is, its configuration, or nobody knows what.
@@ -374,7 +371,7 @@ impl Cast<'_, '_, '_> {
             }
             let message =
                 format!("{by} says {:?} at {}, where an image must be named", suspicious.text, suspicious.path);
-            self.usage.findings.insert(found("EC108", message));
+            self.usage.findings.insert(found("EC108", message).of(&by, &suspicious.text));
             let repository = readable.filter(|readable| readable.whole).map(|readable| readable.repository);
             self.usage.refused.push(Refused {
                 repository: repository.unwrap_or_else(|| "*".to_owned()),
@@ -430,7 +427,7 @@ impl Cast<'_, '_, '_> {
 
     fn note(&mut self, suspicious: &Suspicious, by: &str) {
         let message = format!("{by} says {:?} at {}", suspicious.text, suspicious.path);
-        self.usage.findings.insert(found("EC109", message));
+        self.usage.findings.insert(found("EC109", message).of(by, &suspicious.text));
     }
 
     fn kept(&mut self, kept: &KeptImage) {

@@ -17,6 +17,7 @@ use super::refusals::{Refusals, users_of};
 use super::usage::Judged;
 use super::votes::Moment;
 use crate::images::Inventory;
+use crate::images::inventory::ReadStatus;
 
 /// Votes of one kind that a plan lists per entry.
 pub(super) const MOST_VOTES: usize = 10;
@@ -197,6 +198,7 @@ pub(super) fn planned_inventory(inventory: &Inventory, cluster: &str) -> Planned
         complete: inventory.complete,
         references: count(inventory.references.len()),
         kinds: count(inventory.kinds.len()),
+        kinds_read: Some(count(inventory.kinds.iter().filter(|kind| kind.status == ReadStatus::Ok).count())),
         suspicious: count(inventory.suspicious.len()),
         sha256: inventory.sha256.clone(),
     }

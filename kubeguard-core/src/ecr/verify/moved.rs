@@ -48,7 +48,8 @@ pub(super) fn tags(plan: &Plan, registry: &RegistrySnapshot, inventories: &[&Inv
     let tell = |((image, ran, now), by): ((String, Digest, Digest), BTreeSet<String>)| {
         let others = if by.len() > 1 { format!(" and {} more", by.len() - 1) } else { String::new() };
         let by = by.into_iter().next().unwrap_or_default();
-        found("EC105", format!("{by}{others} runs {ran}, {image} is {now} now: a restart changes the version"))
+        let message = format!("{by}{others} runs {ran}, {image} is {now} now: a restart changes the version");
+        found("EC105", message).of(&by, &image)
     };
     moved.into_iter().map(tell).collect()
 }

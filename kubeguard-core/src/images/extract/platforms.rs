@@ -9,8 +9,8 @@ use crate::scheduling::{PlaceNode, Placement};
 /// The nodes of a cluster, and what was asked of them.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
-    /// By platform; without their images.
-    nodes: BTreeMap<String, Vec<PlaceNode>>,
+    /// The nodes of each platform, without their images.
+    by_platform: BTreeMap<String, Vec<PlaceNode>>,
     /// Each text of a placement once.
     places: BTreeSet<Arc<str>>,
     /// What was found for a placement.
@@ -23,12 +23,12 @@ impl Nodes {
         let Some(platform) = node.platform() else { return };
         let mut kept = PlaceNode { metadata: node.metadata.clone(), spec: node.spec.clone(), status: None };
         kept.metadata.annotations.clear();
-        self.nodes.entry(platform).or_default().push(kept);
+        self.by_platform.entry(platform).or_default().push(kept);
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        for (platform, nodes) in other.nodes {
-            self.nodes.entry(platform).or_default().extend(nodes);
+        for (platform, nodes) in other.by_platform {
+            self.by_platform.entry(platform).or_default().extend(nodes);
         }
     }
 
@@ -57,7 +57,7 @@ impl Nodes {
     /// One node of a platform is enough.
     fn fitting(&self, place: &str) -> BTreeSet<String> {
         let placement: Placement = serde_json::from_str(place).unwrap_or_default();
-        let fitting = self.nodes.iter().filter(|(_, nodes)| nodes.iter().any(|node| placement.fits(node)));
+        let fitting = self.by_platform.iter().filter(|(_, nodes)| nodes.iter().any(|node| placement.fits(node)));
         fitting.map(|(platform, _)| platform.clone()).collect()
     }
 
@@ -67,6 +67,6 @@ impl Nodes {
             platform: platform.clone(),
             nodes: u64::try_from(nodes.len()).unwrap_or(u64::MAX),
         };
-        self.nodes.iter().map(count).collect()
+        self.by_platform.iter().map(count).collect()
     }
 }
