@@ -67,6 +67,7 @@ fn target() {
         registry: &registry,
         state: None,
         keep_lists: &[],
+        salt: None,
         now,
         tool: "bench",
         offline: false,

@@ -61,11 +61,12 @@ pub(crate) struct World {
     cache: ManifestCache,
     state: CleanState,
     keep_lists: Vec<KeptImage>,
+    salt: Salt,
     folder: tempfile::TempDir,
     access_key: Arc<Mutex<String>>,
 }
 
-fn salt() -> Salt {
+fn new_salt() -> Salt {
     Salt::new(b"what nobody can guess").expect("it is long enough")
 }
 
@@ -299,6 +300,7 @@ impl World {
             hashed: row.clusters.iter().filter(|(_, told)| told.hashed).map(|(name, _)| name.clone()).collect(),
             state: state(row, &store, &id),
             keep_lists: row.keep_lists.iter().map(line).collect(),
+            salt: new_salt(),
             ecr: FakeEcr::new(store),
             id,
             clusters,
@@ -368,7 +370,7 @@ impl World {
             let inventory = read(cluster, reading, || self.now(), |_| {}).await;
             let inventory = inventory.map(|inventory| {
                 let hides = self.hashed.contains(name);
-                if hides { inventory.hashed(&salt(), &self.policy.maps()) } else { inventory }
+                if hides { inventory.hashed(&self.salt, &self.policy.maps()) } else { inventory }
             });
             let inventory = inventory.map_err(|error| (RefusalReason::InventoryMissing, error.to_string()));
             answers.push(Answer { cluster: name.clone(), inventory });
@@ -404,7 +406,7 @@ impl World {
             registry,
             state: Some(&self.state),
             keep_lists: &self.keep_lists,
-            salt: Some(&salt()),
+            salt: Some(&self.salt),
             now: self.now(),
             tool: TOOL,
             offline: false,
@@ -488,8 +490,7 @@ impl World {
         let fresh = Fresh::new(&self.policy, &self.declared, Some(&self.state), &self.keep_lists, TOOL, || async {
             Ok(self.answers().await)
         });
-        let salt = salt();
-        let fresh = fresh.with_salt(Some(&salt));
+        let fresh = fresh.with_salt(Some(&self.salt));
         let path = self.folder.path().join(Journal::name(&plan.sha256));
         let (journal, past) = Journal::open(&path, &plan.sha256).expect("a journal").expect("nobody else writes it");
         let store = self.ecr.clone();
