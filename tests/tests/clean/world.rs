@@ -66,7 +66,7 @@ pub(crate) struct World {
     access_key: Arc<Mutex<String>>,
 }
 
-fn salt() -> Salt {
+fn new_salt() -> Salt {
     Salt::new(b"what nobody can guess").expect("it is long enough")
 }
 
@@ -301,6 +301,7 @@ impl World {
             state: state(row, &store, &id),
             salt: salt(),
             keep_lists: row.keep_lists.iter().map(line).collect(),
+            salt: new_salt(),
             ecr: FakeEcr::new(store),
             id,
             clusters,
