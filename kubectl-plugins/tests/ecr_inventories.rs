@@ -165,3 +165,38 @@ fn an_inventory_of_another_cluster_does_not_speak_under_a_declared_name() {
         plan["refused"].as_array().unwrap().iter().map(|row| row["reason"].as_str().unwrap()).collect();
     assert!(reasons.contains(&"ClusterUndeclared") && reasons.contains(&"InventoryMissing"), "{reasons:?}");
 }
+
+#[test]
+fn an_inventory_is_hidden_and_signed_at_the_prompt_and_planned_with_the_same_salt() {
+    let run = Run::new();
+    run.write("salt", "what nobody can guess\n");
+    run.write("key.pem", PRIVATE);
+    run.write("keys/shop.pem", PUBLIC);
+    let (policy, files) = (example("policy.yaml"), example("cluster.yaml"));
+    let taken = ["inventory", "--cluster", "shop", "--complete", "--now", "2026-11-22T09:59:00Z", "-q", "-f", &files];
+    let hidden = ["--policy", &policy, "--hashed", "--salt-file", "salt", "--sign-key", "key.pem", "--dir", "hidden"];
+    let (code, told) = run.run(&[&taken[..], &hidden].concat());
+    assert_eq!(code, 0, "{told}");
+    let text = run.read("hidden/shop.json");
+    assert!(!text.contains("shop/web") && text.contains("\"algorithm\": \"ed25519\""), "{text}");
+
+    let cluster = "{name: shop, inventory: ../hidden/shop.json, publicKey: ../keys/shop.pem}";
+    let (code, plan) = run.plan(cluster, &["--salt-file", "salt"]);
+    assert_eq!((code, &plan["summary"]["delete"]), (0, &7.into()), "{}", plan["refused"]);
+    let (reason, message) = refused(run.plan(cluster, &[]));
+    assert_eq!((reason.as_str(), message.contains("no salt was given")), ("InventoryIncomplete", true), "{message}");
+
+    let (code, told) = run.run(&[&taken[..], &["--hashed"]].concat());
+    assert!(code == 2 && told.contains("--salt-file"), "{told}");
+    run.write("salt", "short");
+    let (code, told) = run.run(&[&taken[..], &hidden].concat());
+    assert!(code == 2 && told.contains("a salt has at least 16 bytes"), "{told}");
+    let (code, told) = run.run(&[&taken[..], &["--sign-key", "keys/shop.pem"]].concat());
+    assert!(code == 2 && told.contains("there is no PEM block \"PRIVATE KEY\""), "{told}");
+}
+
+#[test]
+fn without_kubectl_a_folder_of_kustomize_is_not_guessed_at() {
+    let (code, told) = Run::new().run(&["inventory", "--cluster", "shop", "-k", "."]);
+    assert!(code == 2 && told.contains("kubectl cannot be run") && told.contains("-f -"), "{told}");
+}

@@ -78,6 +78,9 @@ pub(super) fn of_files(asked: &InventoryArgs, scan: &Scan, hosts: &HostMap, now:
             found.extend(manifests::read(&path)?);
         }
     }
+    if let Some(folder) = &asked.kustomize {
+        found.extend(manifests::parse(&folder.display().to_string(), &kustomized(folder)?)?);
+    }
     if found.is_empty() {
         return Err(usage("the files hold no object", ""));
     }
@@ -85,6 +88,18 @@ pub(super) fn of_files(asked: &InventoryArgs, scan: &Scan, hosts: &HostMap, now:
     let reading = Reading { cluster, scan, hosts, tool: TOOL };
     let objects = found.iter().map(|manifest| &manifest.object);
     Ok(of_manifests(objects, reading, asked.uid.clone(), asked.complete, now))
+}
+
+/// Lets kubectl build a folder of kustomize: what it means by its files, nobody else should guess.
+fn kustomized(folder: &Path) -> Result<Vec<u8>> {
+    let built = std::process::Command::new("kubectl").arg("kustomize").arg(folder).output();
+    let hint = format!("build it elsewhere: kubectl kustomize {} | kubectl ecr-clean inventory -f -", folder.display());
+    let built = built.map_err(|error| usage(format!("kubectl cannot be run: {error}"), hint))?;
+    if !built.status.success() {
+        let words = String::from_utf8_lossy(&built.stderr).trim().to_owned();
+        return Err(usage(format!("kubectl kustomize {}: {words}", folder.display()), ""));
+    }
+    Ok(built.stdout)
 }
 
 /// How clusters are asked.

@@ -10,7 +10,7 @@ use kubeguard_core::ecr::policy::Policy;
 use kubeguard_core::ecr::snapshot::RegistrySnapshot;
 use kubeguard_core::ecr::state::CleanState;
 use kubeguard_core::error::{Error, Result};
-use kubeguard_core::images::{RegistryId, Salt};
+use kubeguard_core::images::{RegistryId, Salt, SigningKey};
 use serde::Serialize;
 
 use super::usage;
@@ -52,6 +52,14 @@ pub(super) fn yaml<T: Serialize>(document: &T) -> Result<String> {
 
 pub(super) fn policy(path: &Path) -> Result<Policy> {
     Policy::parse(&path.display().to_string(), &read(path)?)
+}
+
+/// Reads the key that inventories are signed with.
+pub(super) fn signing_key(path: &Path) -> Result<SigningKey> {
+    SigningKey::from_pem(&read(path)?).map_err(|problem| {
+        let hint = "openssl genpkey -algorithm ed25519 writes one";
+        usage(format!("{}: {problem}", path.display()), hint)
+    })
 }
 
 /// Reads the salt of hashed inventories.
