@@ -534,6 +534,7 @@ impl Row {
             registry,
             state: Some(state),
             keep_lists: &[],
+            salt: None,
             now: now(),
             tool: "kubeguard",
             offline: false,

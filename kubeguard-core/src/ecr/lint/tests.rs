@@ -64,6 +64,7 @@ impl World {
             registry: &registry,
             state: None,
             keep_lists: &[],
+            salt: None,
             now,
             tool: "",
             offline: false,
