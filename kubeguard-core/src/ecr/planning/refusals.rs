@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::clusters::{Cluster, Clusters};
 use super::super::findings::found;
+use super::super::iam;
 use super::super::plan::{PlanFinding, RefusalReason, Refused};
 use super::super::policy::{Cap, Policy, Rule};
 use super::super::snapshot::{ProblemKind, Reading, RegistrySnapshot, RepositorySnapshot};
@@ -64,7 +65,7 @@ impl Refusals {
                 self.because(name, RefusalReason::PullTimesUntrusted, message);
             }
             Reading::Read(arns) => {
-                let own = |arn: &str| role_of(&registry.caller).is_some_and(|role| role_of(arn) == Some(role));
+                let own = |arn: &str| iam::is_same(arn, &registry.caller);
                 let strange = arns.iter().find(|arn| !own(arn) && !trusted.iter().any(|pattern| pattern.matches(arn)));
                 if let Some(arn) = strange {
                     let message = format!("pulls by {arn} leave no pull time");
@@ -134,17 +135,6 @@ impl Refusals {
             self.because(&verdicts.repository, RefusalReason::CapExceeded, message);
             verdicts.refuse();
         }
-    }
-}
-
-/// Returns the name of the role in an ARN of a role, or of a session of it.
-fn role_of(arn: &str) -> Option<&str> {
-    let (_, resource) = arn.rsplit_once(':')?;
-    let mut parts = resource.split('/');
-    match parts.next()? {
-        "assumed-role" => parts.next(),
-        "role" => parts.next_back(),
-        _ => None,
     }
 }
 
