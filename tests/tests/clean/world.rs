@@ -299,7 +299,6 @@ impl World {
             declared: declared(row),
             hashed: row.clusters.iter().filter(|(_, told)| told.hashed).map(|(name, _)| name.clone()).collect(),
             state: state(row, &store, &id),
-            salt: salt(),
             keep_lists: row.keep_lists.iter().map(line).collect(),
             salt: new_salt(),
             ecr: FakeEcr::new(store),
