@@ -11,6 +11,7 @@ mod judgement;
 mod lint;
 mod metrics;
 mod plan;
+mod rbac;
 mod registry;
 mod report;
 mod restore;
@@ -138,6 +139,7 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<ExitCode> {
         Command::Lint(asked) => lint::run(args, asked, terminal).await,
         Command::Report(asked) => report::run(args, asked, terminal).await,
         Command::Iam(asked) => iam::run(asked, terminal).await,
+        Command::Rbac(asked) => rbac::run(args, asked, terminal).await,
     }
 }
 

@@ -296,3 +296,24 @@ fn what_is_in_use_and_cannot_be_pulled_is_told_with_who_uses_it() {
     let told = world.run("verify --clusters clusters.yaml");
     assert!(told.starts_with("5\n") && told.contains("InventoryMissing"), "{told}");
 }
+
+#[test]
+fn rights_in_a_cluster_are_what_an_inventory_reads_there() {
+    let world = World::new(POLICY);
+    let told = world.run("rbac");
+    assert!(told.starts_with("0\n") && told.contains("kind: ClusterRole\n"), "{told}");
+    assert!(told.contains("resourceNames: [\"kube-system\"]") && !told.contains("CronJob"), "{told}");
+    assert!(!told.contains("\"create\"") && !told.contains("- create"), "{told}");
+    let job = world.run("rbac --image registry.example.org/kubeguard:1 --cluster prod -n audit -o name");
+    let names: Vec<&str> = job.lines().collect();
+    let expected = ["serviceaccount", "clusterrole", "clusterrolebinding", "cronjob"];
+    assert_eq!(names[0], "0");
+    assert_eq!(names[1..].iter().map(|name| name.split('/').next().unwrap()).collect::<Vec<_>>(), expected);
+    let leased = format!("{POLICY}lease: {{context: fake, namespace: locks}}\n");
+    world.write("policy.yaml", &leased);
+    let told = world.run("rbac --policy policy.yaml");
+    assert!(told.starts_with("2\n") && told.contains("does not say of which registry"), "{told}");
+    world.write("policy.yaml", &format!("{leased}registry: {{account: \"{ACCOUNT}\", region: {REGION}}}\n"));
+    let told = world.run("rbac --policy policy.yaml");
+    assert!(told.starts_with("0\n") && told.contains("namespace: locks") && told.contains("leases"), "{told}");
+}

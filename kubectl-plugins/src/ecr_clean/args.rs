@@ -12,6 +12,7 @@ use super::iam::IamArgs;
 use super::inventory::InventoryArgs;
 use super::lint::LintArgs;
 use super::plan::PlanArgs;
+use super::rbac::RbacArgs;
 use super::report::ReportArgs;
 use super::restore::RestoreArgs;
 use super::verify::VerifyArgs;
@@ -66,6 +67,8 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Print the least IAM policies: one to plan, one to apply, one to lint
     Iam(IamArgs),
+    /// Print the least rights in a cluster, and a CronJob that takes its inventory
+    Rbac(RbacArgs),
 }
 
 /// How clusters are reached; which ones, `--clusters` or `--context` say.

@@ -79,8 +79,9 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
     let seal = Seal { salt, maps, key: asked.sign_key.as_deref().map(files::signing_key).transpose()? };
     if !asked.filename.is_empty() || asked.kustomize.is_some() {
         let inventory = evidence::of_files(asked, &scan, &hosts, asked.now.unwrap_or_else(Timestamp::now))?;
+        let code = show(&[seal.seal(inventory.clone())?], asked, terminal)?;
         record(std::slice::from_ref(&inventory), asked, policy.as_ref())?;
-        return show(&[seal.seal(inventory)?], asked, terminal);
+        return Ok(code);
     }
     let mut clusters = evidence::clusters(&asked.source, true)?;
     if let (Some(name), false, [only]) = (&asked.cluster, clusters.from_file, clusters.clusters.as_mut_slice()) {
@@ -99,10 +100,10 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
             }
         }
     }
+    let sealed = inventories.iter().cloned().map(|inventory| seal.seal(inventory)).collect::<Result<Vec<_>>>()?;
+    let code = show(&sealed, asked, terminal)?;
     // Our own state has the names, what is handed out may not.
     record(&inventories, asked, policy.as_ref())?;
-    let inventories = inventories.into_iter().map(|inventory| seal.seal(inventory)).collect::<Result<Vec<_>>>()?;
-    let code = show(&inventories, asked, terminal)?;
     Ok(if failed { ExitCode::NoAnswer } else { code })
 }
 
