@@ -37,13 +37,9 @@ pub(super) struct ApplyArgs {
     /// The plan
     #[arg(value_name = "PLAN", default_value = "plan.json")]
     pub(super) plan: PathBuf,
-    #[command(flatten)]
-    pub(super) source: SourceArgs,
     /// The policy as it is now: one that differs from the plan's ends the run
     #[arg(long, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) aws: AwsArgs,
     /// Folder for what earlier plans saw [default: the user's own, by registry]
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
@@ -65,6 +61,10 @@ pub(super) struct ApplyArgs {
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+    #[command(flatten)]
+    pub(super) aws: AwsArgs,
 }
 
 /// Carries out a plan.

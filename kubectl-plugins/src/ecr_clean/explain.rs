@@ -22,11 +22,11 @@ pub(super) struct ExplainArgs {
     /// Read this plan, which lists ten votes of a kind, instead of planning anew with --policy [default: plan.json]
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
     pub(super) plan_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) judged: JudgementArgs,
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "json", "yaml"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
+    #[command(flatten)]
+    pub(super) judged: JudgementArgs,
 }
 
 /// Explains an image.

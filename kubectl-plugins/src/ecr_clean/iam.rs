@@ -29,11 +29,11 @@ pub(super) struct IamArgs {
     /// Only these repositories, as in team/*; repeatable
     #[arg(long, value_name = "PATTERN")]
     repository: Vec<String>,
-    #[command(flatten)]
-    aws: AwsArgs,
     /// How the answer is written; table is json, name the roles
     #[arg(short, long, value_parser = ["table", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     output: String,
+    #[command(flatten)]
+    aws: AwsArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -20,8 +20,6 @@ use crate::terminal::Terminal;
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("files").args(["filename", "kustomize"]).multiple(true)))]
 pub(super) struct InventoryArgs {
-    #[command(flatten)]
-    pub(super) source: SourceArgs,
     /// Policy whose scan settings and aliases hold
     #[arg(long, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,
@@ -64,6 +62,8 @@ pub(super) struct InventoryArgs {
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "wide", "json"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
 }
 
 /// Takes the inventories that are asked for.

@@ -24,22 +24,22 @@ use crate::terminal::Terminal;
 /// Which usage and which repositories.
 #[derive(Debug, clap::Args)]
 pub(super) struct JudgementArgs {
-    #[command(flatten)]
-    pub(super) source: SourceArgs,
     /// Policy whose rules, mirrors and scan settings hold [default: all repositories, no mirrors]
     #[arg(long, value_name = "FILE")]
     pub(super) policy: Option<PathBuf>,
     /// Only repositories that match, as in team/*; repeatable
     #[arg(long, value_name = "PATTERN")]
     pub(super) repository: Vec<String>,
-    #[command(flatten)]
-    pub(super) aws: AwsArgs,
     /// Folder for what earlier plans saw [default: the user's own, by registry]
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
     /// The moment that counts as now [default: the registry's clock]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+    #[command(flatten)]
+    pub(super) aws: AwsArgs,
 }
 
 /// Everything that a judgement rests on.

@@ -18,11 +18,11 @@ use crate::terminal::Terminal;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct LintArgs {
-    #[command(flatten)]
-    judged: JudgementArgs,
     /// Entries that AWS allows in one repository
     #[arg(long, value_name = "N", default_value_t = QUOTA, value_parser = value_parser!(u64).range(1..))]
     quota: u64,
+    #[command(flatten)]
+    judged: JudgementArgs,
     #[command(flatten)]
     audit: AuditArgs,
 }

@@ -20,13 +20,9 @@ use crate::terminal::Terminal;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PlanArgs {
-    #[command(flatten)]
-    pub(super) source: SourceArgs,
     /// Policy: which repositories, what stays, how much may go at once
     #[arg(long, value_name = "FILE")]
     pub(super) policy: PathBuf,
-    #[command(flatten)]
-    pub(super) aws: AwsArgs,
     /// Folder for what earlier plans saw [default: the user's own, by registry]
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
@@ -48,6 +44,10 @@ pub(super) struct PlanArgs {
     /// How the answer is written; json is the plan file itself
     #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
+    #[command(flatten)]
+    pub(super) source: SourceArgs,
+    #[command(flatten)]
+    pub(super) aws: AwsArgs,
 }
 
 /// Makes a plan and writes it.

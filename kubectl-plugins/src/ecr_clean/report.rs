@@ -18,8 +18,6 @@ use crate::terminal::{Terminal, printable};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReportArgs {
-    #[command(flatten)]
-    judged: JudgementArgs,
     /// Read manifests although the policy decides by pull times and the own role's pulls are recorded
     #[arg(long)]
     read_manifests: bool,
@@ -32,6 +30,8 @@ pub(super) struct ReportArgs {
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     output: String,
+    #[command(flatten)]
+    judged: JudgementArgs,
 }
 
 /// Reads dollars, with at most six decimals, as micro-dollars.

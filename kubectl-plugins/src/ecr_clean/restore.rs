@@ -35,11 +35,11 @@ pub(super) struct RestoreArgs {
     /// Change nothing, and print the calls
     #[arg(long)]
     pub(super) dry_run: bool,
-    #[command(flatten)]
-    pub(super) judged: JudgementArgs,
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
+    #[command(flatten)]
+    pub(super) judged: JudgementArgs,
 }
 
 /// What became of a restoration.
