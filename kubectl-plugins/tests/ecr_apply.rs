@@ -317,3 +317,26 @@ fn rights_in_a_cluster_are_what_an_inventory_reads_there() {
     let told = world.run("rbac --policy policy.yaml");
     assert!(told.starts_with("0\n") && told.contains("namespace: locks") && told.contains("leases"), "{told}");
 }
+
+#[test]
+fn a_watched_inventory_is_written_anew_when_something_changes() {
+    let world = World::new(POLICY);
+    let mut command = world.command("inventory --cluster prod -q --watch=1s");
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let images = |wanted: &str| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        loop {
+            let text = std::fs::read_to_string(world.folder.path().join("inventories/prod.json")).unwrap_or_default();
+            if text.contains(wanted) {
+                return text;
+            }
+            assert!(std::time::Instant::now() < deadline, "{wanted} is not in {text}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    assert!(!images("app:v1").contains("app:v4"));
+    world.deploy("late", "v4");
+    images("app:v4");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

@@ -204,9 +204,13 @@ fn bad_input_is_told_before_anything_is_asked() {
     try: give --region, or set AWS_REGION or the region of the profile
     ");
     run.file("broken.json", &run.read("inventories/shop.json").replacen("web:v7", "web:v1", 1));
-    let broken = run.text(&["plan", "--policy", "policy.yaml", "--inventory", "broken.json"]);
-    assert!(broken.contains("it was altered"), "{broken}");
-    assert!(broken.starts_with("2\n"), "{broken}");
+    let (policy, registry) = (example("policy.yaml"), example("registry.json"));
+    let broken = ["plan", "--policy", &policy, "--registry-file", &registry, "--inventory", "broken.json"];
+    let broken = run.text(&broken);
+    assert!(broken.starts_with("5\n") && broken.contains("InventoryAltered"), "{broken}");
+    run.file("cut.json", &run.read("inventories/shop.json")[..100]);
+    let cut = run.text(&["plan", "--policy", &policy, "--registry-file", &registry, "--inventory", "cut.json"]);
+    assert!(cut.starts_with("2\n") && cut.contains("the file is cut off"), "{cut}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! [`mod@reference`] parses a reference instead of comparing text, [`Collector`] finds them in objects, [`gather`]
 //! reads a cluster, [`inventory`] is what it needs, as data and as a file. Nothing here speaks to a registry.
 
+pub mod changes;
 mod extract;
 pub mod gather;
 pub mod hashed;

@@ -9,6 +9,7 @@ use kubeguard_core::ecr::plan::RefusalReason;
 use kubeguard_core::ecr::planning::Answer;
 use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::manifests;
+use kubeguard_core::images::changes::changed;
 use kubeguard_core::images::gather::{Reading, of_manifests, read};
 use kubeguard_core::images::inventory::Scan;
 use kubeguard_core::images::{CheckingKey, HostMap, Inventory};
@@ -25,25 +26,19 @@ pub(super) fn clusters(source: &SourceArgs, current: bool) -> Result<Clusters> {
     if let Some(path) = &source.clusters {
         return Clusters::parse(&path.display().to_string(), &files::read(path)?);
     }
-    let cluster = |name: String, source: ClusterSource| Cluster {
-        name,
-        source: Some(source),
-        uid: None,
-        registries: Vec::new(),
-        standby_of: None,
-        hibernated_since: None,
-        retired: None,
-        public_key: None,
-        repositories: None,
-    };
-    let contexts = source.context.iter().map(|name| cluster(name.clone(), ClusterSource::Context(name.clone())));
+    let contexts = source.context.iter().map(|name| undeclared(name, ClusterSource::Context(name.clone())));
     let mut clusters: Vec<Cluster> = contexts.collect();
     for path in &source.inventory {
-        let inventory = inventory(path)?;
-        clusters.push(cluster(inventory.cluster, ClusterSource::Inventory(path.clone())));
+        let name = match inventory(path) {
+            Ok(inventory) => inventory.cluster,
+            // It refuses everything, and the plan says so.
+            Err(Error::Altered { .. }) => stem(path),
+            Err(error) => return Err(error),
+        };
+        clusters.push(undeclared(&name, ClusterSource::Inventory(path.clone())));
     }
     if clusters.is_empty() && current {
-        clusters.push(cluster("current".to_owned(), ClusterSource::Context(String::new())));
+        clusters.push(undeclared("current", ClusterSource::Context(String::new())));
     }
     if clusters.is_empty() {
         let hint =
@@ -57,6 +52,26 @@ pub(super) fn clusters(source: &SourceArgs, current: bool) -> Result<Clusters> {
         return Err(usage(format!("cluster {name:?} is named twice"), ""));
     }
     Ok(Clusters { clusters, from_file: false })
+}
+
+/// A cluster that a flag names and no file declares.
+fn undeclared(name: &str, source: ClusterSource) -> Cluster {
+    Cluster {
+        name: name.to_owned(),
+        source: Some(source),
+        uid: None,
+        registries: Vec::new(),
+        standby_of: None,
+        hibernated_since: None,
+        retired: None,
+        public_key: None,
+        repositories: None,
+    }
+}
+
+/// What an inventory is called that cannot be believed.
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
 }
 
 fn inventory(path: &Path) -> Result<Inventory> {
@@ -137,6 +152,25 @@ impl Evidence<'_> {
         answers
     }
 
+    /// Waits until one of the clusters is not any more what its inventory says, or cannot be reached.
+    pub(super) async fn changed(&self, clusters: &Clusters, inventories: &[Inventory]) {
+        let watches = inventories.iter().filter_map(|inventory| {
+            let cluster = clusters.clusters.iter().find(|cluster| cluster.name == inventory.cluster)?;
+            let Some(ClusterSource::Context(context)) = &cluster.source else { return None };
+            let context = Some(context.as_str()).filter(|context| !context.is_empty());
+            Some(Box::pin(async move {
+                match self.access.of(context).connect(&Environment::of_process()).await {
+                    Ok(cluster) => changed(&cluster, inventory).await,
+                    Err(error) => tracing::info!(%error, "cannot watch"),
+                }
+            }))
+        });
+        let watches: Vec<_> = watches.collect();
+        if !watches.is_empty() {
+            futures::future::select_all(watches).await;
+        }
+    }
+
     /// Returns what every declared cluster says for a plan.
     ///
     /// # Errors
@@ -172,7 +206,22 @@ impl Evidence<'_> {
         }
         if clusters.from_file {
             for path in &source.inventory {
-                supply(&mut answers, clusters, inventory(path)?);
+                match inventory(path) {
+                    Ok(inventory) => supply(&mut answers, clusters, inventory),
+                    Err(error @ Error::Altered { .. }) => {
+                        let inventory = Err((RefusalReason::InventoryAltered, error.to_string()));
+                        answers.push(Answer { cluster: stem(path), inventory });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let contexts = source.context.iter().map(|name| undeclared(name, ClusterSource::Context(name.clone())));
+            let contexts = Clusters { clusters: contexts.collect(), from_file: false };
+            for (cluster, inventory) in self.live(&contexts).await {
+                match inventory {
+                    Ok(inventory) => supply(&mut answers, clusters, inventory),
+                    Err(error) => answers.push(Answer { cluster, inventory: Err(missing(&error)) }),
+                }
             }
         }
         Ok(answers)

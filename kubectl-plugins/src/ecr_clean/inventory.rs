@@ -1,6 +1,7 @@
 //! `kubectl ecr-clean inventory`: what clusters name, a file for each.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kubeguard_core::ecr::policy::Policy;
@@ -13,6 +14,7 @@ use super::args::{Args, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::StateFolder;
 use super::{files, metrics, screens, usage};
+use crate::duration::parse_limit;
 use crate::exit::ExitCode;
 use crate::explain;
 use crate::terminal::Terminal;
@@ -53,6 +55,10 @@ pub(super) struct InventoryArgs {
     /// Record what is in use in this folder, for the next plan [default: that of the registry which --policy names]
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
+    /// Keep the files up to date until interrupted: read again when something has changed, at most this often
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10s",
+        value_parser = parse_limit, conflicts_with = "files")]
+    pub(super) watch: Option<Duration>,
     /// The moment that counts as now with -f [default: the current time]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
@@ -88,23 +94,33 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
         only.name.clone_from(name);
     }
     let evidence = Evidence { access: &args.access, scan: &scan, hosts: &hosts, terminal };
-    let mut inventories = Vec::new();
-    let mut failed = false;
-    for (name, inventory) in evidence.live(&clusters).await {
-        match inventory {
-            Ok(inventory) => inventories.push(inventory),
-            Err(error) => {
-                failed = true;
-                terminal.complain(&format!("cluster {name}:"));
-                explain::show(terminal, &error);
+    loop {
+        let began = Instant::now();
+        let mut inventories = Vec::new();
+        let mut failed = false;
+        for (name, inventory) in evidence.live(&clusters).await {
+            match inventory {
+                Ok(inventory) => inventories.push(inventory),
+                Err(error) => {
+                    failed = true;
+                    terminal.complain(&format!("cluster {name}:"));
+                    explain::show(terminal, &error);
+                }
             }
         }
+        let sealed = inventories.iter().cloned().map(|inventory| seal.seal(inventory)).collect::<Result<Vec<_>>>()?;
+        let code = show(&sealed, asked, terminal)?;
+        // Our own state has the names, what is handed out may not.
+        record(&inventories, asked, policy.as_ref())?;
+        let Some(least) = asked.watch else { return Ok(if failed { ExitCode::NoAnswer } else { code }) };
+        // Reading takes from a cluster what others need too: a tenth of the time at most.
+        let gap = tokio::time::sleep(least.max(began.elapsed() * 9));
+        if failed {
+            gap.await;
+        } else {
+            futures::future::join(gap, evidence.changed(&clusters, &inventories)).await;
+        }
     }
-    let sealed = inventories.iter().cloned().map(|inventory| seal.seal(inventory)).collect::<Result<Vec<_>>>()?;
-    let code = show(&sealed, asked, terminal)?;
-    // Our own state has the names, what is handed out may not.
-    record(&inventories, asked, policy.as_ref())?;
-    Ok(if failed { ExitCode::NoAnswer } else { code })
 }
 
 /// What is done to an inventory before anybody sees it.

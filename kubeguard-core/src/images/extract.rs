@@ -353,11 +353,14 @@ impl<'a> Collector<'a> {
             }
             ("", "Secret") => {
                 if self.scan.secrets == Secrets::All {
-                    self.secret(object, &origin);
+                    self.encoded(object, &origin, "data");
                 }
                 return;
             }
-            ("", "ConfigMap") => origin.r#use = Use::Text,
+            ("", "ConfigMap") => {
+                origin.r#use = Use::Text;
+                self.encoded(object, &origin, "binaryData");
+            }
             ("", "Node") => return self.add_node(&crate::kinds::read::<PlaceNode>(object.clone()).0),
             ("" | "events.k8s.io", "Event") => return self.event(object, &origin),
             ("apps", "ReplicaSet") => {
@@ -618,14 +621,15 @@ impl<'a> Collector<'a> {
         }
     }
 
-    fn secret(&mut self, object: &Value, origin: &Origin) {
+    /// Reads the texts of a field whose values are base64; what is no text names no image.
+    fn encoded(&mut self, object: &Value, origin: &Origin, field: &str) {
         use base64::Engine as _;
         let origin = Origin { r#use: Use::Text, ..origin.clone() };
         let mut walk = Walk::new(self.hosts, false);
-        for (key, value) in object.get("data").and_then(Value::as_object).into_iter().flatten() {
+        for (key, value) in object.get(field).and_then(Value::as_object).into_iter().flatten() {
             let bytes = value.as_str().and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
             if let Some(text) = bytes.and_then(|bytes| String::from_utf8(bytes).ok()) {
-                walk.text_at(&format!("data[{key}]"), &text);
+                walk.text_at(&format!("{field}[{key}]"), &text);
             }
         }
         for mention in walk.mentions() {

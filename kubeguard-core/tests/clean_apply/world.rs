@@ -104,10 +104,6 @@ impl World {
         }
     }
 
-    pub(crate) fn clock(&self) -> Timestamp {
-        now()
-    }
-
     pub(crate) fn deploy(&self, reference: &str) {
         let host = kubeguard_core::images::RegistryId::new(crate::store::ACCOUNT, "us-east-1").host();
         self.store.lock().deployed.push(format!("{host}/{reference}"));
@@ -219,7 +215,7 @@ impl World {
             registry: &self.store,
             evidence: &fresh,
             manifests: &self.cache,
-            clock: &|| self.clock(),
+            clock: &|| now(),
             pause: &pause,
             interrupted: &|| self.interrupted.load(Ordering::Relaxed),
             progress: &|_| {},

@@ -100,8 +100,11 @@ pub(super) fn weigh<'a>(inputs: &Inputs<'a>) -> Evidence<'a> {
     }
     for answer in answers {
         if !clusters.clusters.iter().any(|cluster| cluster.name == answer.cluster) {
-            let message = format!("{} is no declared cluster", answer.cluster);
-            let refused = refusal(RefusalReason::ClusterUndeclared, message, Some(&answer.cluster));
+            let (reason, message) = match &answer.inventory {
+                Err((reason @ RefusalReason::InventoryAltered, message)) => (*reason, message.clone()),
+                _ => (RefusalReason::ClusterUndeclared, format!("{} is no declared cluster", answer.cluster)),
+            };
+            let refused = refusal(reason, message, Some(&answer.cluster));
             evidence.refused.push((None, refused));
         }
     }

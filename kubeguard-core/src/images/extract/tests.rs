@@ -298,6 +298,16 @@ fn an_image_field_of_a_built_in_kind_that_is_no_reference_is_reported_as_such() 
     assert_eq!((found.suspicious[0].reason, found.suspicious[0].spec_place), (Suspicion::Unparsed, true));
 }
 
+#[test]
+fn binary_data_is_read_where_it_is_text() {
+    let encoded = "MTExMTIyMjIzMzMzLmRrci5lY3IudXMtZWFzdC0xLmFtYXpvbmF3cy5jb20veHg6MQ==";
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta("settings"),
+        "binaryData": {"config": encoded, "logo": "/9j/4AAQ"}});
+    let found = found(&[map]);
+    assert_eq!(found.references.len(), 1, "{:?}", lines(&found));
+    assert!(found.references[0].image.ends_with("/xx:1") && found.references[0].path == "binaryData[config]");
+}
+
 fn release(revision: i64, status: &str, tag: &str) -> Value {
     use base64::Engine as _;
     let manifest = format!(
