@@ -34,4 +34,5 @@ pub mod error;
 pub mod gather;
 pub mod images;
 pub mod kinds;
+pub mod pods;
 pub mod wait;
