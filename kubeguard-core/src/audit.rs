@@ -8,6 +8,7 @@ mod annotations;
 pub mod baseline;
 mod engine;
 pub mod facts;
+pub mod gather;
 mod jobs;
 pub mod kinds;
 mod lines;
@@ -17,6 +18,7 @@ pub mod redact;
 pub mod report;
 pub mod rule;
 pub mod selection;
+pub mod snapshot;
 pub mod suppress;
 pub mod text;
 

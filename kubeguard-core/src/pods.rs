@@ -4,7 +4,7 @@ mod roles;
 mod sidecars;
 
 pub use roles::{Criticality, Role, RoleHit, RoleOf, View, criticality, roles};
-pub use sidecars::{Quit, Sidecar, SidecarTable, TableError};
+pub use sidecars::{Enable, Exit, Injected, Native, OptOut, Quit, Sidecar, SidecarTable, Switch, TableError};
 
 use crate::audit::facts::ContainerStatus;
 use crate::audit::kinds::{Container, PodSpec};

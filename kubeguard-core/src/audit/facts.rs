@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use build::Builder;
+pub(crate) use build::Judged;
 pub use defaults::job_backoff_limit;
 pub use lookup::{Endpoints, Port, resolve};
 pub use owners::Link;
@@ -128,11 +129,19 @@ pub struct Custom {
 }
 
 /// Where an object is written.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Written {
     pub(crate) source: Source,
     /// Its document, to find lines in; `None` where it was too large to keep.
-    pub(crate) text: Option<Arc<str>>,
+    pub(crate) document: Option<Arc<super::lines::Document>>,
+    /// JSON pointer of the object in its document; empty where it is all of it.
+    pub(crate) at: String,
+}
+
+impl PartialEq for Written {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
 }
 
 /// An object of any kind.
@@ -209,7 +218,7 @@ macro_rules! tables {
     ($($fact:ident $table:ident: $type:ty, $path:literal;)*) => {
         /// Objects by kind, each table sorted by namespace and name.
         #[derive(Debug, Clone, Default)]
-        pub(super) struct Tables {
+        pub(crate) struct Tables {
             pub(super) pods: Vec<Pod>,
             pub(super) custom: Vec<Of<Custom>>,
             $(pub(super) $table: Vec<Of<$type>>,)*
@@ -278,6 +287,19 @@ macro_rules! tables {
                     Fact::Pod => self.pods.len(),
                     $(Fact::$fact => self.$table.len(),)*
                     _ => self.of(fact).count(),
+                }
+            }
+
+            /// Takes out the objects of a fact, in one namespace or in all.
+            fn forget(&mut self, fact: Fact, namespace: Option<&str>) {
+                let stays = |meta: &Meta| namespace.is_some_and(|namespace| meta.namespace != *namespace);
+                match fact {
+                    Fact::Pod => self.pods.retain(|object| stays(&object.meta)),
+                    $(Fact::$fact => self.$table.retain(|object| stays(&object.meta)),)*
+                    Fact::Route | Fact::CustomCarrier => {
+                        self.custom.retain(|object| object.fact() != fact || stays(&object.meta));
+                    }
+                    Fact::Event | Fact::Served => {}
                 }
             }
 
@@ -381,6 +403,8 @@ impl Object for Of<Custom> {
 /// Events about one object, folded by reason and place.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Happened {
+    /// Namespace of the events.
+    pub(crate) namespace: Text,
     /// As in `Unhealthy`.
     pub reason: Text,
     /// `Normal` or `Warning`.

@@ -92,6 +92,31 @@ impl Builder {
         self.facts.version = version;
     }
 
+    /// Takes out what was read of a kind, in one namespace or in all.
+    pub(crate) fn forget(&mut self, fact: Fact, namespace: Option<&str>) {
+        if fact == Fact::Event {
+            for events in self.facts.events.values_mut() {
+                events.retain(|event| namespace.is_some_and(|namespace| event.namespace != *namespace));
+            }
+        }
+        self.facts.tables.forget(fact, namespace);
+    }
+
+    /// Says that a kind was read, in one namespace at least.
+    pub(crate) fn read_whole(&mut self, fact: Fact) {
+        self.facts.reads.insert(fact, Read::Whole);
+    }
+
+    /// Says that the server does not serve a kind, unless another of its kinds was read.
+    pub(crate) fn read_unserved(&mut self, fact: Fact) {
+        self.facts.reads.entry(fact).or_insert(Read::Unserved);
+    }
+
+    /// Returns whether anything of a kind was read.
+    pub(crate) fn has_read(&self, fact: Fact) -> bool {
+        self.facts.reads.contains_key(&fact)
+    }
+
     /// Says how much of a kind was read.
     pub fn read(&mut self, fact: Fact, read: Read) {
         self.facts.reads.insert(fact, read);
@@ -215,6 +240,7 @@ impl Builder {
         let first = time(&event.first_timestamp).or_else(|| time(&event.event_time)).or(last);
         let count = series.map_or(event.count, |series| series.count).max(1);
         let new = Happened {
+            namespace: self.texts.text(&event.metadata.namespace),
             reason: self.texts.text(&event.reason),
             kind: self.texts.text(&event.r#type),
             field_path: self.texts.text(&about.field_path),
