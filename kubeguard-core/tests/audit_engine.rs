@@ -183,7 +183,9 @@ fn what_decides_and_cannot_be_read_skips_a_rule_and_what_no_file_holds_does_not_
     };
     let with_gap = |objects: Vec<Value>| {
         let mut builder = Builder::new(Origin::Live);
-        objects.into_iter().for_each(|object| drop(builder.add(object)));
+        for object in objects {
+            builder.add(object);
+        }
         let reason = "cannot list nodes: Forbidden".to_owned();
         builder.gap(Gap { fact: Fact::Node, namespace: None, reason });
         builder.finish()
