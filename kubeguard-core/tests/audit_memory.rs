@@ -1,6 +1,5 @@
 //! What facts weigh: this process holds nothing else, so its peak is theirs.
 #![cfg(target_os = "linux")]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails with what differs")]
 
 use kubeguard_core::audit::{self, Builder, Origin, Policy, Rule, audit};
 use serde_json::{Value, json};
