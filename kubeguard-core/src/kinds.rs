@@ -55,7 +55,8 @@ pub trait Kind {
 /// Declares messages as tables of `tag name: type`.
 ///
 /// Types: `String`, `[String]`, `Map` (of strings), `Quantities`, `bool`, `bool?`, `i32`, `i32?`, `i64?`,
-/// `{Message}` (optional), `[{Message}]`, and the two messages that are always there, `ObjectMeta` and `VolumeSource`.
+/// `[i32]`, `{Message}` (optional), `[{Message}]`, `= Message` (always there), and the two messages that are always
+/// there by their names, `ObjectMeta` and `VolumeSource`.
 macro_rules! message {
     ($(#[$meta:meta])* struct $name:ident { $($body:tt)* }) => {
         message!(@ { $(#[$meta])* $name } [] $($body)*);
@@ -86,6 +87,12 @@ macro_rules! message {
     };
     (@ $head:tt [$($done:tt)*] $(#[$attr:meta])* $tag:literal $field:ident: i64?, $($rest:tt)*) => {
         message!(@ $head [$($done)* #[prost(int64, optional, tag = $tag)] #[serde(skip_serializing_if = "Option::is_none")] $(#[$attr])* ($field: Option<i64>)] $($rest)*);
+    };
+    (@ $head:tt [$($done:tt)*] $(#[$attr:meta])* $tag:literal $field:ident: [i32], $($rest:tt)*) => {
+        message!(@ $head [$($done)* #[prost(int32, repeated, packed = "false", tag = $tag)] #[serde(skip_serializing_if = "Vec::is_empty")] $(#[$attr])* ($field: Vec<i32>)] $($rest)*);
+    };
+    (@ $head:tt [$($done:tt)*] $(#[$attr:meta])* $tag:literal $field:ident: = $message:ty, $($rest:tt)*) => {
+        message!(@ $head [$($done)* #[prost(message, required, tag = $tag)] $(#[$attr])* ($field: $message)] $($rest)*);
     };
     (@ $head:tt [$($done:tt)*] $(#[$attr:meta])* $tag:literal $field:ident: ObjectMeta, $($rest:tt)*) => {
         message!(@ $head [$($done)* #[prost(message, required, tag = $tag)] $(#[$attr])* ($field: ObjectMeta)] $($rest)*);

@@ -34,5 +34,6 @@ pub mod error;
 pub mod gather;
 pub mod images;
 pub mod kinds;
+pub mod pods;
 pub mod scheduling;
 pub mod wait;

@@ -311,6 +311,18 @@ impl AuditReport {
         }
     }
 
+    /// Returns the exit code of the contract: 2 when nothing could be judged, 1 when a finding is at or above a
+    /// severity, 6 when something could not be judged, else 0.
+    #[must_use]
+    pub fn exit_code(&self, fail_on: Option<Severity>) -> u8 {
+        match (self.complete, self.fails(fail_on)) {
+            (false, _) if self.summary.objects == 0 && self.items.is_empty() => 2,
+            (_, true) => 1,
+            (false, false) => 6,
+            (true, false) => 0,
+        }
+    }
+
     /// Returns whether a finding is at or above a severity; `None` is never.
     #[must_use]
     pub fn fails(&self, fail_on: Option<Severity>) -> bool {

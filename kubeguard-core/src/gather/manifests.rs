@@ -7,6 +7,9 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::wait::report::Source;
 
+/// What is said of a document that says nothing of being an object.
+pub(crate) const NO_OBJECT: &str = "an object without kind";
+
 /// One object of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
@@ -62,22 +65,58 @@ pub fn read(path: &Path) -> Result<Vec<Manifest>> {
 /// # Errors
 /// [`Error::File`] with line and column for text that is no YAML, and for a document that is no object.
 pub fn parse(file: &str, bytes: &[u8]) -> Result<Vec<Manifest>> {
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-        Err(error) => {
-            let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
-            return Err(broken(file, line, 1, "the text is not UTF-8", ""));
-        }
-    };
+    let text = text(file, bytes)?;
     let mut manifests = Vec::new();
     for (line, document) in documents(text) {
-        if is_json(document) {
-            json(file, line, document, &mut manifests)?;
-        } else if let Some(value) = yaml(file, line, document)? {
-            expand(file, line, value, &mut manifests)?;
-        }
+        read_document(file, line, document, &mut manifests)?;
     }
     Ok(manifests)
+}
+
+fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        Err(error) => {
+            let line = 1 + bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
+            Err(broken(file, line, 1, "the text is not UTF-8", ""))
+        }
+    }
+}
+
+fn read_document(file: &str, line: usize, document: &str, manifests: &mut Vec<Manifest>) -> Result<()> {
+    if is_json(document) {
+        json(file, line, document, manifests)
+    } else if let Some(value) = yaml(file, line, document)? {
+        expand(file, line, value, manifests)
+    } else {
+        Ok(())
+    }
+}
+
+/// One document of a file, read as far as it can be.
+#[derive(Debug)]
+pub(crate) struct Document<'a> {
+    /// Its text.
+    pub(crate) text: &'a str,
+    /// The line on which the text begins, counted from 1.
+    pub(crate) line: usize,
+    /// Its objects before the first error.
+    pub(crate) manifests: Vec<Manifest>,
+    /// Why the rest of it could not be read.
+    pub(crate) error: Option<Error>,
+}
+
+/// Reads every document of a text by itself: one that cannot be read does not hide the others.
+///
+/// # Errors
+/// [`Error::File`] for text that is not UTF-8.
+pub(crate) fn parse_each<'a>(file: &str, bytes: &'a [u8]) -> Result<Vec<Document<'a>>> {
+    let read = |(line, text): (usize, &'a str)| {
+        let mut manifests = Vec::new();
+        let error = read_document(file, line, text, &mut manifests).err();
+        Document { text, line, manifests, error }
+    };
+    Ok(documents(text(file, bytes)?).into_iter().map(read).collect())
 }
 
 /// Cuts at lines that begin with `---`; returns each document with the number of its first line that says something.
@@ -184,6 +223,9 @@ fn expand(file: &str, line: usize, value: Value, manifests: &mut Vec<Manifest>) 
     };
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     let (kind, api_version) = (text("kind"), text("apiVersion"));
+    if kind.is_empty() && api_version.is_empty() {
+        return Err(broken(file, line, 1, NO_OBJECT, ""));
+    }
     for (name, found) in [("kind", kind), ("apiVersion", api_version)] {
         if found.is_empty() {
             return Err(broken(file, line, 1, &format!("an object without {name}"), ""));

@@ -179,6 +179,22 @@ fn apart(answer: Answer) -> std::result::Result<Page, Failure> {
     Ok(Page { items, resource_version, next, answer })
 }
 
+/// Reads one page of metadata alone, in protobuf where the server gives it; each item decodes as any kind without more.
+pub(crate) async fn metadata_alone(
+    cluster: &Cluster,
+    selection: &Selection,
+    next: &str,
+) -> std::result::Result<Page, Failure> {
+    const ACCEPT: &str = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
+        application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1;q=0.7,application/json;q=0.5";
+    let limit = PAGE.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    if !next.is_empty() {
+        query.push(("continue", next));
+    }
+    apart(cluster.fetch(Call::List, &selection.path(&query), ACCEPT).await?)
+}
+
 /// Reads one page; `next` is the token of the page before, empty for the first.
 pub(crate) async fn page(
     cluster: &Cluster,
