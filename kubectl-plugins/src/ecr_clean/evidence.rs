@@ -10,7 +10,7 @@ use kubeguard_core::ecr::planning::Answer;
 use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::manifests;
 use kubeguard_core::images::changes::changed;
-use kubeguard_core::images::gather::{Reading, of_manifests, read};
+use kubeguard_core::images::gather::{Reading, of_manifests, of_snapshot, read};
 use kubeguard_core::images::inventory::Scan;
 use kubeguard_core::images::{CheckingKey, HostMap, Inventory};
 
@@ -80,6 +80,14 @@ fn inventory(path: &Path) -> Result<Inventory> {
 
 /// Makes an inventory of the files that the command line names.
 pub(super) fn of_files(asked: &InventoryArgs, scan: &Scan, hosts: &HostMap, now: Timestamp) -> Result<Inventory> {
+    let cluster = asked.cluster.as_deref().unwrap_or_default();
+    let reading = Reading { cluster, scan, hosts, tool: TOOL };
+    if let Some(path) = &asked.snapshot {
+        let file = path.display().to_string();
+        let opened = std::fs::File::open(path);
+        let opened = opened.map_err(|source| Error::Io { doing: "read", file: file.clone(), source })?;
+        return of_snapshot(&file, opened, reading, asked.uid.clone(), asked.complete);
+    }
     let mut found = Vec::new();
     for file in &asked.filename {
         if file == "-" {
@@ -99,8 +107,6 @@ pub(super) fn of_files(asked: &InventoryArgs, scan: &Scan, hosts: &HostMap, now:
     if found.is_empty() {
         return Err(usage("the files hold no object", ""));
     }
-    let cluster = asked.cluster.as_deref().unwrap_or_default();
-    let reading = Reading { cluster, scan, hosts, tool: TOOL };
     let objects = found.iter().map(|manifest| &manifest.object);
     Ok(of_manifests(objects, reading, asked.uid.clone(), asked.complete, now))
 }

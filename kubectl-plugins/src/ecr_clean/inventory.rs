@@ -20,7 +20,7 @@ use crate::explain;
 use crate::terminal::Terminal;
 
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("files").args(["filename", "kustomize"]).multiple(true)))]
+#[command(group(clap::ArgGroup::new("files").args(["filename", "kustomize", "snapshot"]).multiple(true)))]
 pub(super) struct InventoryArgs {
     /// Policy whose scan settings and aliases hold
     #[arg(long, value_name = "FILE")]
@@ -34,6 +34,9 @@ pub(super) struct InventoryArgs {
     /// Make an inventory of what kubectl kustomize builds of a folder
     #[arg(short, long, value_name = "DIR", requires = "cluster", conflicts_with = "filename")]
     pub(super) kustomize: Option<PathBuf>,
+    /// Make an inventory of a snapshot, as `kubectl guard snapshot` writes it
+    #[arg(long, value_name = "FILE", requires = "cluster", conflicts_with_all = ["filename", "kustomize"])]
+    pub(super) snapshot: Option<PathBuf>,
     /// Read the folders of -f with their folders
     #[arg(short = 'R', long)]
     pub(super) recursive: bool,
@@ -83,7 +86,7 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
     let salt = args.salt_file.as_deref().filter(|_| asked.hashed).map(files::salt).transpose()?;
     // A key that cannot be used is told before anything is asked.
     let seal = Seal { salt, maps, key: asked.sign_key.as_deref().map(files::signing_key).transpose()? };
-    if !asked.filename.is_empty() || asked.kustomize.is_some() {
+    if !asked.filename.is_empty() || asked.kustomize.is_some() || asked.snapshot.is_some() {
         let inventory = evidence::of_files(asked, &scan, &hosts, asked.now.unwrap_or_else(Timestamp::now))?;
         let code = show(&[seal.seal(inventory.clone())?], asked, terminal)?;
         record(std::slice::from_ref(&inventory), asked, policy.as_ref())?;

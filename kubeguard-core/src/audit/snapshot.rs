@@ -217,6 +217,18 @@ fn env(value: &mut Value) -> u64 {
 /// # Errors
 /// [`Error::File`] for a file without header, of another version, or with a line that is no object.
 pub fn read(file: &str, from: impl std::io::Read, mut builder: Builder) -> Result<(Facts, Header), Error> {
+    let header = each(file, from, |object| {
+        let _fact = builder.add(object);
+    })?;
+    header.tell(&mut builder);
+    Ok((builder.finish(), header))
+}
+
+/// Reads the objects of a snapshot one after the other, and returns its header.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn each(file: &str, from: impl std::io::Read, mut take: impl FnMut(Value)) -> Result<Header, Error> {
     let wrong = |line: u64, problem: String, hint: &str| Error::File {
         file: file.to_owned(),
         line,
@@ -244,7 +256,6 @@ pub fn read(file: &str, from: impl std::io::Read, mut builder: Builder) -> Resul
         return Err(wrong(1, problem, "take it anew, or use the program that wrote it"));
     }
     let header: Header = serde_json::from_value(first).map_err(|error| wrong(1, format!("its header: {error}"), ""))?;
-    header.tell(&mut builder);
     let mut number = 1;
     loop {
         line.clear();
@@ -259,9 +270,9 @@ pub fn read(file: &str, from: impl std::io::Read, mut builder: Builder) -> Resul
         }
         let object: Value = serde_json::from_str(&line)
             .map_err(|error| wrong(number, format!("this line is no object: {error}"), "is the file cut off?"))?;
-        builder.add(object);
+        take(object);
     }
-    Ok((builder.finish(), header))
+    Ok(header)
 }
 
 /// No object is larger than etcd takes, by far.

@@ -11,6 +11,7 @@ use super::extract::{Collector, ImagePod, is_built_in};
 use super::hosts::HostMap;
 use super::inventory::{Demand, Inventory, KindRead, Need, ReadStatus, Scan, Secrets, Source, Switch};
 use crate::access::{Call, Cluster};
+use crate::audit::snapshot;
 use crate::error::{Error, Failure, Result};
 use crate::gather::discovery::Discovery;
 use crate::gather::pages::{self, Selection};
@@ -417,6 +418,78 @@ pub fn of_manifests<'a>(
     inventory
 }
 
+/// Reads a snapshot as a cluster would be read; `file` is only named in errors.
+///
+/// Complete only where the caller says so, and only where the snapshot has every required kind whole and nothing that
+/// it could not read: what was not recorded is not known to be empty.
+///
+/// # Errors
+/// Those of [`snapshot::read`].
+pub fn of_snapshot(
+    file: &str,
+    from: impl std::io::Read,
+    reading: Reading<'_>,
+    uid: Option<String>,
+    complete: bool,
+) -> Result<Inventory> {
+    let mut collector = Collector::new(reading.hosts, reading.scan);
+    let header = snapshot::each(file, from, |object| collector.add(&object))?;
+    let whole =
+        |list: &snapshot::ListRead| list.error.is_none() && !list.unserved && list.namespaces.contains(&"*".to_owned());
+    let need = |list: &snapshot::ListRead| {
+        let required = REQUIRED.iter().any(|(group, kind, _)| (*group, *kind) == (&list.group, &list.kind));
+        if required { Need::Required } else { Need::Served }
+    };
+    let kinds: Vec<KindRead> = header
+        .lists
+        .iter()
+        .map(|list| {
+            let version =
+                if list.group.is_empty() { list.version.clone() } else { format!("{}/{}", list.group, list.version) };
+            let status = match (&list.error, list.unserved) {
+                (None, false) => ReadStatus::Ok,
+                (None, true) => ReadStatus::Absent,
+                (Some(reason), _) if reason == "Forbidden" => ReadStatus::Denied,
+                (Some(_), _) => ReadStatus::Failed,
+            };
+            KindRead {
+                objects: list.count,
+                message: list.error.clone(),
+                ..unread(&version, &list.resource, need(list), status)
+            }
+        })
+        .collect();
+    let has = |(group, kind, _): &(&str, &str, &str)| {
+        header.lists.iter().any(|list| (list.group.as_str(), list.kind.as_str()) == (*group, *kind) && whole(list))
+    };
+    let found = collector.finish();
+    let mut inventory = Inventory {
+        api_version: Inventory::API_VERSION.to_owned(),
+        kind: Inventory::KIND.to_owned(),
+        cluster: reading.cluster.to_owned(),
+        uid: Some(header.cluster.uid).filter(|uid| !uid.is_empty()).or(uid),
+        source: Source::Manifests,
+        server: header.server_version.map(|version| version.git_version).filter(|version| !version.is_empty()),
+        tool: reading.tool.to_owned(),
+        started_at: header.taken_at,
+        taken_at: header.taken_at,
+        complete: complete && REQUIRED.iter().all(has) && kinds.iter().all(decides_well),
+        scan: reading.scan.clone(),
+        kinds,
+        platforms: found.platforms,
+        references: found.references,
+        pinned: found.pinned,
+        rewritten: found.rewritten,
+        suspicious: found.suspicious,
+        coverage: found.coverage,
+        hashed: None,
+        sha256: String::new(),
+        signature: None,
+    };
+    inventory.sha256 = inventory.hash();
+    Ok(inventory)
+}
+
 impl Inventory {
     /// Version of the file.
     pub const API_VERSION: &'static str = "kubeguard.dev/v1";
@@ -489,6 +562,33 @@ mod tests {
             ("*", "anything", true),
         ] {
             assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_complete_only_with_every_required_kind_whole() {
+        let (scan, hosts) = (Scan::default(), HostMap::default());
+        let reading = Reading { cluster: "prod", scan: &scan, hosts: &hosts, tool: "kubeguard" };
+        let list = |(group, kind, plural): &(&str, &str, &str)| json!({"group": group, "version": "v1", "kind": kind, "resource": plural, "namespaces": ["*"], "count": 0});
+        let lists: Vec<Value> = REQUIRED.iter().map(list).collect();
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+            "spec": {"template": {"spec": {"containers": [{"name": "a", "image": "web:1"}]}}}});
+        let read = |lists: &[Value], complete| {
+            let header = json!({"apiVersion": "kubeguard.dev/v1", "kind": "Snapshot", "takenAt": "2026-11-22T10:00:00Z",
+                "cluster": {"uid": "u-1"}, "lists": lists});
+            let text = format!("{header}\n{deployment}\n");
+            of_snapshot("s.jsonl", text.as_bytes(), reading, None, complete).unwrap()
+        };
+        let whole = read(&lists, true);
+        assert_eq!((whole.complete, whole.uid.as_deref(), whole.references.len()), (true, Some("u-1"), 1));
+        assert!(!read(&lists, false).complete, "nobody has said that it is all there is");
+        assert!(!read(&lists[1..], true).complete, "a kind was not recorded");
+        for (field, value) in
+            [("error", json!("Forbidden")), ("namespaces", json!(["team"])), ("unserved", json!(true))]
+        {
+            let mut other = lists.clone();
+            other[3][field] = value;
+            assert!(!read(&other, true).complete, "{field}");
         }
     }
 
