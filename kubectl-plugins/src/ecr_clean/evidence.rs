@@ -16,6 +16,7 @@ use kubeguard_core::images::{CheckingKey, HostMap, Inventory};
 use super::args::{ClusterAccess, SourceArgs};
 use super::inventory::InventoryArgs;
 use super::{TOOL, files, screens, usage};
+use crate::explain;
 use crate::terminal::Terminal;
 
 /// Returns the declared clusters: those of the file, else those that flags name.
@@ -25,25 +26,14 @@ pub(super) fn clusters(source: &SourceArgs, current: bool) -> Result<Clusters> {
     if let Some(path) = &source.clusters {
         return Clusters::parse(&path.display().to_string(), &files::read(path)?);
     }
-    let cluster = |name: String, source: ClusterSource| Cluster {
-        name,
-        source: Some(source),
-        uid: None,
-        registries: Vec::new(),
-        standby_of: None,
-        hibernated_since: None,
-        retired: None,
-        public_key: None,
-        repositories: None,
-    };
-    let contexts = source.context.iter().map(|name| cluster(name.clone(), ClusterSource::Context(name.clone())));
+    let contexts = source.context.iter().map(|name| named(name.clone(), ClusterSource::Context(name.clone())));
     let mut clusters: Vec<Cluster> = contexts.collect();
     for path in &source.inventory {
         let inventory = inventory(path)?;
-        clusters.push(cluster(inventory.cluster, ClusterSource::Inventory(path.clone())));
+        clusters.push(named(inventory.cluster, ClusterSource::Inventory(path.clone())));
     }
     if clusters.is_empty() && current {
-        clusters.push(cluster("current".to_owned(), ClusterSource::Context(String::new())));
+        clusters.push(named("current".to_owned(), ClusterSource::Context(String::new())));
     }
     if clusters.is_empty() {
         let hint =
@@ -171,8 +161,18 @@ impl Evidence<'_> {
             answers.push(Answer { cluster: cluster.name.clone(), inventory });
         }
         if clusters.from_file {
+            for (context, inventory) in self.live(&given(clusters, source)).await {
+                match inventory {
+                    Ok(inventory) => supply(&mut answers, clusters, inventory, true),
+                    Err(error) => {
+                        // Nobody knows for which of the declared clusters it was to speak.
+                        explain::show(self.terminal, &error);
+                        answers.push(Answer { cluster: context, inventory: Err(missing(&error)) });
+                    }
+                }
+            }
             for path in &source.inventory {
-                supply(&mut answers, clusters, inventory(path)?);
+                supply(&mut answers, clusters, inventory(path)?, false);
             }
         }
         Ok(answers)
@@ -187,6 +187,31 @@ impl Evidence<'_> {
         }
         let reading = Reading { cluster, scan: self.scan, hosts: self.hosts, tool: TOOL };
         Ok(of_manifests(found.iter().map(|manifest| &manifest.object), reading, None, false, now))
+    }
+}
+
+/// Returns the contexts that flags name beside a clusters file, without those that it names itself.
+fn given(clusters: &Clusters, source: &SourceArgs) -> Clusters {
+    let known = |context: &String| {
+        clusters.clusters.iter().any(|cluster| cluster.source == Some(ClusterSource::Context(context.clone())))
+    };
+    let contexts = source.context.iter().filter(|context| !known(context));
+    let contexts = contexts.map(|name| named(name.clone(), ClusterSource::Context(name.clone())));
+    Clusters { clusters: contexts.collect(), from_file: false }
+}
+
+/// A cluster of which nothing is declared but where it is read.
+fn named(name: String, source: ClusterSource) -> Cluster {
+    Cluster {
+        name,
+        source: Some(source),
+        uid: None,
+        registries: Vec::new(),
+        standby_of: None,
+        hibernated_since: None,
+        retired: None,
+        public_key: None,
+        repositories: None,
     }
 }
 
@@ -214,8 +239,8 @@ fn vouched(cluster: &Cluster, inventory: Inventory) -> Result<Inventory, (Refusa
 /// Lets an inventory that a flag names speak for the declared cluster of the same uid, or, where one of the two has no
 /// uid, of the same name; else it speaks for itself, and nobody has declared it.
 ///
-/// What a cluster reads live needs no signature; what is given in its place does.
-fn supply(answers: &mut Vec<Answer>, clusters: &Clusters, inventory: Inventory) {
+/// What is read live needs no signature; a file that is given in its place does.
+fn supply(answers: &mut Vec<Answer>, clusters: &Clusters, inventory: Inventory, live: bool) {
     let of_uid = |cluster: &&Cluster| cluster.uid.is_some() && cluster.uid == inventory.uid;
     let of_name = |cluster: &&Cluster| cluster.name == inventory.cluster;
     let all = &clusters.clusters;
@@ -224,5 +249,6 @@ fn supply(answers: &mut Vec<Answer>, clusters: &Clusters, inventory: Inventory) 
         return;
     };
     answers.retain(|answer| answer.cluster != cluster.name);
-    answers.push(Answer { cluster: cluster.name.clone(), inventory: vouched(cluster, inventory) });
+    let inventory = if live { Ok(inventory) } else { vouched(cluster, inventory) };
+    answers.push(Answer { cluster: cluster.name.clone(), inventory });
 }

@@ -83,14 +83,18 @@ pub(super) fn registry(path: &Path) -> Result<RegistrySnapshot> {
     })
 }
 
-/// Reads the keep lists of a policy, whose paths are relative to the folder of the file that names them.
+/// Reads the keep lists and scans of a policy, whose paths are relative to the folder of the file that names them.
 pub(super) fn keep_lists(policy: &Policy, file: &Path, now: Timestamp) -> Result<Vec<KeptImage>> {
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let lists = policy.pins.keep_lists.iter().map(|list| {
         let path = folder.join(list);
         KeptImage::parse_list(&path.display().to_string(), &read(&path)?, now)
     });
-    Ok(lists.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    let scans = policy.providers.ecrm_scans.iter().map(|scan| {
+        let path = folder.join(scan);
+        KeptImage::parse_scan(&path.display().to_string(), &read(&path)?)
+    });
+    Ok(lists.chain(scans).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Where what earlier runs saw is kept.
