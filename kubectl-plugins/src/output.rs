@@ -10,6 +10,8 @@ mod name;
 mod ndjson;
 mod table;
 
+#[cfg(feature = "ecr")]
+pub(crate) use json::escaped;
 pub(crate) use table::{brief, columns, name, not_judged, place, style};
 
 use clap::ValueEnum;

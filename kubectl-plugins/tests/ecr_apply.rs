@@ -163,6 +163,48 @@ fn what_is_deployed_after_the_plan_stays() {
 }
 
 #[test]
+fn a_context_beside_a_clusters_file_speaks_for_the_cluster_of_its_uid_and_never_for_nobody() {
+    let world = World::new(POLICY);
+    let declared = |cluster: &str| {
+        world
+            .write("clusters.yaml", &format!("apiVersion: kubeguard.dev/v1\nkind: Clusters\nclusters:\n- {cluster}\n"));
+        let told = world.run("plan --clusters clusters.yaml --policy policy.yaml --context fake -o json -q");
+        let (code, plan) = told.split_once('\n').unwrap();
+        let plan: Value = serde_json::from_str(plan).unwrap();
+        (code.to_owned(), plan["summary"]["delete"].clone(), plan["refused"][0]["reason"].clone())
+    };
+    assert_eq!(declared("{name: prod, context: elsewhere, uid: uid-prod}"), ("0".to_owned(), json!(3), Value::Null));
+    let stranger = declared("{name: prod, context: elsewhere, uid: another}");
+    assert_eq!((stranger.0.as_str(), stranger.1), ("5", json!(0)));
+}
+
+#[test]
+fn a_keep_list_that_is_not_there_is_told_before_anything_is_asked() {
+    let world = World::new(&POLICY.replace("rules:", "pins: {keepLists: [keep.txt]}\nrules:"));
+    let told = world.run("plan --clusters clusters.yaml --policy policy.yaml");
+    assert!(told.starts_with("2\n") && told.contains("keep.txt"), "{told}");
+    assert_eq!(world.ecr.store().seen().len(), 0, "nothing was asked");
+    assert_eq!(world.cluster.seen().len(), 0);
+}
+
+#[test]
+fn what_a_scan_of_another_tool_found_stays_and_a_scan_that_cannot_be_read_ends_the_command() {
+    let world = World::new(&POLICY.replace("rules:", "providers: {ecrmScans: [scan.json]}\nrules:"));
+    let told = world.run("plan --clusters clusters.yaml --policy policy.yaml");
+    assert!(told.starts_with("2\n") && told.contains("cannot read scan.json"), "{told}");
+    world.write("scan.json", "{}");
+    let told = world.run("plan --clusters clusters.yaml --policy policy.yaml");
+    assert!(told.starts_with("2\n") && told.contains("this is no scan"), "{told}");
+    assert_eq!(world.ecr.store().seen().len(), 0, "nothing was asked");
+    world.write("scan.json", &json!([format!("{}/app:v3", World::id().host())]).to_string());
+    world.plan();
+    let kept = world.run("explain app:v3");
+    assert!(kept.contains("in-use") && kept.contains("scan.json"), "{kept}");
+    assert!(world.run("apply plan.json").starts_with("0\n"));
+    assert_eq!(world.tags(), ["v1", "v3", "v5"]);
+}
+
+#[test]
 fn a_dry_run_prints_the_calls_and_makes_none() {
     let world = World::new(POLICY);
     world.plan();

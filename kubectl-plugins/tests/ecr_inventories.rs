@@ -200,3 +200,18 @@ fn without_kubectl_a_folder_of_kustomize_is_not_guessed_at() {
     let (code, told) = Run::new().run(&["inventory", "--cluster", "shop", "-k", "."]);
     assert!(code == 2 && told.contains("kubectl cannot be run") && told.contains("-f -"), "{told}");
 }
+
+#[test]
+fn an_inventory_is_written_in_every_format() {
+    let run = Run::new();
+    let files = example("cluster.yaml");
+    let taken = |format: &str| {
+        run.run(&["inventory", "--cluster", "shop", "--dir", "other", "--complete", "-q", "-f", &files, "-o", format])
+    };
+    let (code, images) = taken("name");
+    let host = "111122223333.dkr.ecr.eu-west-1.amazonaws.com";
+    assert_eq!((code, images), (0, format!("{host}/shop/web:v2\n{host}/shop/web:v7\n")));
+    assert!(run.read("other/shop.json").contains("\"cluster\": \"shop\""));
+    let (code, yaml) = taken("yaml");
+    assert!(code == 0 && yaml.starts_with("---\napiVersion: kubeguard.dev/v1\nkind: ImageInventory\n"), "{yaml}");
+}

@@ -478,7 +478,7 @@ impl Row {
             },
         };
         let mut answers: Vec<Answer> = self.clusters.iter().map(answer).collect();
-        let line = |image: &String| KeptImage { image: image.clone(), source: "keep.txt:1".to_owned() };
+        let line = |image: &String| KeptImage { image: image.clone(), source: "keep.txt:1".to_owned(), in_use: false };
         let mut keep_lists: Vec<KeptImage> = self.keep_lists.iter().map(line).collect();
         if reversed {
             answers.reverse();
@@ -785,4 +785,43 @@ fn a_cluster_that_uses_more_than_it_says_may_use_anything() {
     assert_eq!(outside.summary.delete, 0);
     assert_eq!(outside.refused[0].reason, RefusalReason::InventoryIncomplete);
     assert!(outside.findings.iter().any(|finding| finding.rule == "EC212"), "{:?}", outside.findings);
+}
+
+#[test]
+fn a_cluster_that_uses_more_by_another_name_may_use_anything_too() {
+    let table = table();
+    let pod = |image: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "team"},
+            "spec": {"containers": [{"name": "app", "image": image}]}})
+    };
+    for (image, more) in [
+        ("docker.io/team/app:v2", json!({"policy": {"mirrors": [{"from": "docker.io/team", "to": "HOST"}]}})),
+        ("quay.io/app:v2", json!({"pullThrough": [{"prefix": "ROOT", "upstream": "quay.io"}]})),
+        (
+            "111122223333.dkr.ecr.eu-west-1.amazonaws.com/app:v2",
+            json!({"replication": [{"destination": "111122223333/eu-west-1", "deletes": true}]}),
+        ),
+    ] {
+        let clusters = json!({"A": {"uses": ["v1"], "registries": ["111122223333/eu-west-1"]},
+            "B": {"incomplete": "cronjobs", "repositories": ["other/*"], "objects": [pod(image)]}});
+        let mut row = json!({"id": "EC212", "clusters": clusters});
+        row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let plan = serde_json::from_value::<Row>(row).unwrap().plan(&table.base, false);
+        assert!(plan.findings.iter().any(|finding| finding.rule == "EC212"), "{image}: {:?}", plan.findings);
+        assert_eq!((plan.summary.delete, plan.refused[0].reason), (0, RefusalReason::InventoryIncomplete), "{image}");
+    }
+}
+
+#[test]
+fn where_no_cluster_can_tell_what_runs_nothing_goes() {
+    let table = table();
+    for clusters in [
+        json!({"M": {"manifests": true, "uses": ["v1"]}}),
+        json!({"R": {"hoursOld": 600, "retired": "2026-11-01", "uses": ["v1"]}}),
+    ] {
+        let row = json!({"id": "H2", "clusters": clusters});
+        let plan = serde_json::from_value::<Row>(row).unwrap().plan(&table.base, false);
+        assert_eq!(plan.summary.delete, 0, "{clusters}");
+        assert_eq!(plan.refused[0].reason, RefusalReason::InventoryMissing, "{clusters}");
+    }
 }

@@ -17,6 +17,7 @@ use kubeguard_core::images::{CheckingKey, HostMap, Inventory};
 use super::args::{ClusterAccess, SourceArgs};
 use super::inventory::InventoryArgs;
 use super::{TOOL, files, screens, usage};
+use crate::explain;
 use crate::terminal::Terminal;
 
 /// Returns the declared clusters: those of the file, else those that flags name.
@@ -211,22 +212,24 @@ impl Evidence<'_> {
             answers.push(Answer { cluster: cluster.name.clone(), inventory });
         }
         if clusters.from_file {
+            for (context, inventory) in self.live(&given(clusters, source)).await {
+                match inventory {
+                    Ok(inventory) => supply(&mut answers, clusters, inventory, true),
+                    Err(error) => {
+                        // Nobody knows for which of the declared clusters it was to speak.
+                        explain::show(self.terminal, &error);
+                        answers.push(Answer { cluster: context, inventory: Err(missing(&error)) });
+                    }
+                }
+            }
             for path in &source.inventory {
                 match inventory(path) {
-                    Ok(inventory) => supply(&mut answers, clusters, inventory),
+                    Ok(inventory) => supply(&mut answers, clusters, inventory, false),
                     Err(error @ Error::Altered { .. }) => {
                         let inventory = Err((RefusalReason::InventoryAltered, error.to_string()));
                         answers.push(Answer { cluster: stem(path), inventory });
                     }
                     Err(error) => return Err(error),
-                }
-            }
-            let contexts = source.context.iter().map(|name| undeclared(name, ClusterSource::Context(name.clone())));
-            let contexts = Clusters { clusters: contexts.collect(), from_file: false };
-            for (cluster, inventory) in self.live(&contexts).await {
-                match inventory {
-                    Ok(inventory) => supply(&mut answers, clusters, inventory),
-                    Err(error) => answers.push(Answer { cluster, inventory: Err(missing(&error)) }),
                 }
             }
         }
@@ -243,6 +246,16 @@ impl Evidence<'_> {
         let reading = Reading { cluster, scan: self.scan, hosts: self.hosts, tool: TOOL };
         Ok(of_manifests(found.iter().map(|manifest| &manifest.object), reading, None, false, now))
     }
+}
+
+/// Returns the contexts that flags name beside a clusters file, without those that it names itself.
+fn given(clusters: &Clusters, source: &SourceArgs) -> Clusters {
+    let known = |context: &String| {
+        clusters.clusters.iter().any(|cluster| cluster.source == Some(ClusterSource::Context(context.clone())))
+    };
+    let contexts = source.context.iter().filter(|context| !known(context));
+    let contexts = contexts.map(|name| undeclared(name, ClusterSource::Context(name.clone())));
+    Clusters { clusters: contexts.collect(), from_file: false }
 }
 
 /// Returns an inventory that somebody took elsewhere, if whoever must vouch for it does.
@@ -269,8 +282,8 @@ fn vouched(cluster: &Cluster, inventory: Inventory) -> Result<Inventory, (Refusa
 /// Lets an inventory that a flag names speak for the declared cluster of the same uid, or, where one of the two has no
 /// uid, of the same name; else it speaks for itself, and nobody has declared it.
 ///
-/// What a cluster reads live needs no signature; what is given in its place does.
-fn supply(answers: &mut Vec<Answer>, clusters: &Clusters, inventory: Inventory) {
+/// What is read live needs no signature; a file that is given in its place does.
+fn supply(answers: &mut Vec<Answer>, clusters: &Clusters, inventory: Inventory, live: bool) {
     let of_uid = |cluster: &&Cluster| cluster.uid.is_some() && cluster.uid == inventory.uid;
     let of_name = |cluster: &&Cluster| cluster.name == inventory.cluster;
     let all = &clusters.clusters;
@@ -279,5 +292,6 @@ fn supply(answers: &mut Vec<Answer>, clusters: &Clusters, inventory: Inventory) 
         return;
     };
     answers.retain(|answer| answer.cluster != cluster.name);
-    answers.push(Answer { cluster: cluster.name.clone(), inventory: vouched(cluster, inventory) });
+    let inventory = if live { Ok(inventory) } else { vouched(cluster, inventory) };
+    answers.push(Answer { cluster: cluster.name.clone(), inventory });
 }

@@ -14,6 +14,7 @@ use kubeguard_core::images::{RegistryId, Salt, SigningKey};
 use serde::Serialize;
 
 use super::usage;
+use crate::output::escaped;
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let file = path.display().to_string();
@@ -42,7 +43,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
 /// Returns the text of a document, as files and `-o json` have it.
 pub(super) fn pretty<T: Serialize + ?Sized>(document: &T) -> Result<String> {
     let text = serde_json::to_string_pretty(document);
-    text.map(|text| text + "\n").map_err(|error| usage(format!("cannot write JSON: {error}"), ""))
+    text.map(|text| escaped(&text) + "\n").map_err(|error| usage(format!("cannot write JSON: {error}"), ""))
 }
 
 /// Returns the text of a document as YAML.
@@ -83,14 +84,18 @@ pub(super) fn registry(path: &Path) -> Result<RegistrySnapshot> {
     })
 }
 
-/// Reads the keep lists of a policy, whose paths are relative to the folder of the file that names them.
+/// Reads the keep lists and scans of a policy, whose paths are relative to the folder of the file that names them.
 pub(super) fn keep_lists(policy: &Policy, file: &Path, now: Timestamp) -> Result<Vec<KeptImage>> {
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let lists = policy.pins.keep_lists.iter().map(|list| {
         let path = folder.join(list);
         KeptImage::parse_list(&path.display().to_string(), &read(&path)?, now)
     });
-    Ok(lists.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    let scans = policy.providers.ecrm_scans.iter().map(|scan| {
+        let path = folder.join(scan);
+        KeptImage::parse_scan(&path.display().to_string(), &read(&path)?)
+    });
+    Ok(lists.chain(scans).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Where what earlier runs saw is kept.

@@ -68,8 +68,8 @@ pub(super) struct InventoryArgs {
     /// Write metrics for Prometheus into this file
     #[arg(long, value_name = "FILE")]
     pub(super) metrics_file: Option<PathBuf>,
-    /// How the answer is written
-    #[arg(short, long, value_parser = ["table", "wide", "json"], default_value = "table", value_name = "FORMAT")]
+    /// How the answer is written; json and yaml are the inventories themselves, and no file is written then
+    #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
     #[command(flatten)]
     pub(super) source: SourceArgs,
@@ -172,18 +172,29 @@ fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) ->
     if let Some(file) = &asked.metrics_file {
         metrics::of_inventories(file, inventories)?;
     }
-    if asked.output == "json" {
+    if matches!(asked.output.as_str(), "json" | "yaml") {
         for inventory in inventories {
-            terminal.answer(&files::pretty(inventory)?);
+            terminal.answer(&match asked.output.as_str() {
+                "json" => files::pretty(inventory)?,
+                _ => format!("---\n{}", files::yaml(inventory)?),
+            });
         }
     } else {
         for inventory in inventories {
-            let path = asked.dir.join(format!("{}.json", inventory.cluster));
+            let path = asked.dir.join(file_name(&inventory.cluster));
             files::write(&path, &files::pretty(inventory)?)?;
             terminal.say(&format!("written: {}", path.display()));
         }
-        terminal.answer(&screens::inventories(inventories, asked.output == "wide"));
+        terminal.answer(&match asked.output.as_str() {
+            "name" => screens::images(inventories),
+            _ => screens::inventories(inventories, asked.output == "wide"),
+        });
     }
     let complete = inventories.iter().all(|inventory| inventory.complete);
     Ok(if complete { ExitCode::Yes } else { ExitCode::Unprovable })
+}
+
+/// The file of a cluster: a context's name may hold what parts folders, as those of EKS do.
+fn file_name(cluster: &str) -> String {
+    format!("{}.json", cluster.replace(['/', '\\'], "_"))
 }

@@ -55,6 +55,8 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
     let policy = files::policy(&asked.policy)?;
     let salt = args.salt_file.as_deref().map(files::salt).transpose()?;
     let clusters = evidence::clusters(&asked.source, false)?;
+    // What is wrong with them is told before anything is asked; which lines count is known by the registry's clock.
+    drop(files::keep_lists(&policy, &asked.policy, Timestamp::now())?);
     let saved = asked.registry_file.as_deref().map(files::registry).transpose()?;
     let offline = saved.is_some();
     let hosts = policy.hosts();

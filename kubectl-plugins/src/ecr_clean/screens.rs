@@ -1,5 +1,7 @@
 //! What people read: tables, explanations, progress.
 
+use std::collections::BTreeSet;
+
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use kubeguard_core::ecr::look::Progress;
@@ -33,6 +35,14 @@ pub(super) fn size(bytes: u64) -> String {
 
 pub(super) fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
+}
+
+/// Returns every image that inventories name, each once; hidden names are none.
+pub(super) fn images(inventories: &[Inventory]) -> String {
+    let references = inventories.iter().flat_map(|inventory| &inventory.references);
+    let images = references.map(|reference| reference.image.as_str()).filter(|image| !image.is_empty());
+    let images: BTreeSet<&str> = images.collect();
+    images.into_iter().map(|image| printable(image) + "\n").collect()
 }
 
 /// Returns a line for each cluster, and below it what could not be read; with `wide` every kind.

@@ -10,7 +10,7 @@ pub(super) struct Yaml;
 /// Escapes what JSON lets stand and a terminal obeys: delete, and the control characters above it.
 ///
 /// They stand only inside of strings, so that a reader gets the same text.
-pub(super) fn escaped(json: &str) -> String {
+pub(crate) fn escaped(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     for c in json.chars() {
         if c.is_control() && c != '\n' {

@@ -293,15 +293,15 @@ async fn legacy(cluster: &Cluster, path: &str, body: &[u8], known: &mut Discover
         versions.extend(std::iter::once(preferred).chain(others).map(|version| format!("{path}/{version}")));
     }
     for path in versions {
-        let list = match cluster.fetch(Call::Get, &path, "application/json").await {
-            Ok(answer) => answer.body,
+        let list = cluster.fetch(Call::Get, &path, "application/json").await.and_then(|answer| kinds_of(&answer.body));
+        let list = match list {
+            Ok(list) => list,
             Err(failure) => {
                 tracing::warn!(path, %failure, "its kinds are left out");
                 known.unavailable.push(path.trim_start_matches("/apis/").trim_start_matches("/api/").to_owned());
                 continue;
             }
         };
-        let list: serde_json::Value = serde_json::from_slice(&list).unwrap_or_default();
         let group_version = text(&list["groupVersion"]);
         let (group, version) = group_version.split_once('/').unwrap_or(("", &group_version));
         for found in list["resources"].as_array().into_iter().flatten() {
@@ -344,9 +344,24 @@ pub async fn until_served(cluster: &Cluster, resource: &Resource) {
     }
 }
 
+/// Reads the list of one version's kinds; a text that is none says nothing, not that there are none.
+fn kinds_of(body: &[u8]) -> std::result::Result<serde_json::Value, Failure> {
+    let list: serde_json::Value =
+        serde_json::from_slice(body).map_err(|error| Failure::Answer(format!("its kinds cannot be read: {error}")))?;
+    if list["kind"] == "APIResourceList" { Ok(list) } else { Err(Failure::Answer("it lists no kinds".to_owned())) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lists_no_kinds_is_not_taken_for_an_empty_list() {
+        assert!(kinds_of(br#"{"kind": "APIResourceList", "groupVersion": "a/v1", "resources": null}"#).is_ok());
+        for body in [&b""[..], b"<html>sign in</html>", b"{}", br#"{"kind": "Status", "status": "Failure"}"#] {
+            assert!(kinds_of(body).is_err(), "{}", String::from_utf8_lossy(body));
+        }
+    }
 
     #[test]
     fn people_may_call_a_kind_as_kubectl_lets_them() {

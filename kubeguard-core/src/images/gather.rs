@@ -116,8 +116,12 @@ pub async fn read(
         }
     }
     for group in discovery.unavailable() {
+        let Some(need) = silent(group, reading.scan) else {
+            collector.skipped(format!("*.{}", group.split('/').next().unwrap_or_default()));
+            continue;
+        };
         let message = Some("the server behind this group does not answer".to_owned());
-        kinds.push(KindRead { message, ..unread(group, "*", Need::Served, ReadStatus::Failed) });
+        kinds.push(KindRead { message, ..unread(group, "*", need, ReadStatus::Failed) });
     }
     kinds.sort_by(|a, b| (&a.api_version, &a.resource).cmp(&(&b.api_version, &b.resource)));
     let taken_at = identity(cluster).await.ok().and_then(|(_, dated)| dated).unwrap_or_else(&clock);
@@ -229,6 +233,23 @@ pub(super) fn wanted(discovery: &Discovery, scan: &Scan) -> (Vec<Wanted>, Vec<St
         }
     }
     (wanted, skipped)
+}
+
+/// Returns how much a group is missed whose server does not say what it serves, as in `example.org/v1`; `None` where none of
+/// its kinds would be read.
+fn silent(group_version: &str, scan: &Scan) -> Option<Need> {
+    // A version without a group is the core's.
+    let group = group_version.split_once('/').map_or("", |(group, _)| group);
+    let skips = |pattern: &String| pattern.starts_with('*') && matches(pattern, &format!("*.{group}"));
+    if METRICS.contains(&group) || !group.is_empty() && scan.skip_kinds.iter().any(skips) {
+        return None;
+    }
+    match scan.custom_resources {
+        _ if is_built_in(group) => Some(Need::Served),
+        Demand::Off => None,
+        Demand::Optional => Some(Need::Optional),
+        Demand::Required => Some(Need::Served),
+    }
 }
 
 /// Returns whether a name fits a pattern with `*`.
@@ -518,7 +539,7 @@ impl Inventory {
         };
         let value: Value = serde_json::from_str(text).map_err(|error| {
             let cut = if error.is_eof() { "the file is cut off".to_owned() } else { error.to_string() };
-            wrong(error.line(), error.column(), cut, "write it again: kubectl ecr-clean inventory -o FILE")
+            wrong(error.line(), error.column(), cut, "write it again: kubectl ecr-clean inventory --dir DIR")
         })?;
         let word = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
         if (word("apiVersion"), word("kind")) != (Self::API_VERSION, Self::KIND) {
@@ -550,6 +571,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_group_that_does_not_answer_is_missed_as_much_as_its_kinds_would_be() {
+        let scan = |custom, skipped: &[&str]| Scan {
+            custom_resources: custom,
+            skip_kinds: skipped.iter().map(|pattern| (*pattern).to_owned()).collect(),
+            ..Scan::default()
+        };
+        let required = |skipped: &[&str]| scan(Demand::Required, skipped);
+        for (group, scan, need) in [
+            ("example.org/v1", required(&[]), Some(Need::Served)),
+            ("example.org/v1", scan(Demand::Optional, &[]), Some(Need::Optional)),
+            ("example.org/v1", scan(Demand::Off, &[]), None),
+            ("example.org/v1", required(&["*.example.org"]), None),
+            ("example.org/v1", required(&["things.example.org", "*.example.com"]), Some(Need::Served)),
+            ("metrics.k8s.io/v1beta1", required(&[]), None),
+            ("apps/v1", scan(Demand::Off, &[]), Some(Need::Served)),
+            ("v1", required(&["*"]), Some(Need::Served)),
+        ] {
+            assert_eq!(silent(group, &scan), need, "{group} {:?}", scan.skip_kinds);
+        }
+    }
 
     #[test]
     fn patterns_of_kinds_have_stars() {

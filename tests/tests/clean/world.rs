@@ -293,7 +293,7 @@ impl World {
         let policy = Policy::parse("row", &written_policy);
         let policy = policy.or_else(|error| if row.runs.is_empty() { Err(error) } else { usual_policy() });
         let policy = policy.unwrap_or_else(|error| panic!("{}: {error}", row.id));
-        let line = |image: &String| KeptImage { image: image.clone(), source: "keep.txt:1".to_owned() };
+        let line = |image: &String| KeptImage { image: image.clone(), source: "keep.txt:1".to_owned(), in_use: false };
         Self {
             connected: tokio::sync::OnceCell::new(),
             declared: declared(row),

@@ -1,6 +1,6 @@
 //! Whether everybody who must speak has spoken: declared clusters, their inventories, the registry's own settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -12,10 +12,11 @@ use super::super::snapshot::{Reading, RegistrySnapshot, ReplicationRule};
 use super::super::state::CleanState;
 use super::Inputs;
 use super::hidden::is_readable;
+use super::names::Names;
 use super::usage::Spoken;
 use crate::images::hashed::ALGORITHM;
 use crate::images::inventory::{KindRead, Need, ReadStatus, Scan};
-use crate::images::{ImageRef, Inventory, Salt, Use};
+use crate::images::{Inventory, Salt, Use};
 
 /// What is missing, and for which repositories.
 pub(super) struct Evidence<'a> {
@@ -36,11 +37,14 @@ pub(super) fn weigh<'a>(inputs: &Inputs<'a>) -> Evidence<'a> {
     let Inputs { policy, clusters, answers, registry, state, salt, now, .. } = *inputs;
     let mut evidence = Evidence { spoken: Vec::new(), refused: Vec::new(), findings: Vec::new(), replication: &[] };
     let mut uids: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut asked = false;
     for cluster in &clusters.clusters {
         if cluster.retired.as_ref().and_then(super::super::clusters::Retired::until).is_some_and(|until| until <= now) {
             continue;
         }
         let answer = answers.iter().find(|answer| answer.cluster == cluster.name);
+        // Manifests tell what is wanted, not what runs.
+        asked |= cluster.source.as_ref().is_some_and(|source| !matches!(source, ClusterSource::Manifests(_)));
         // A standby is not asked; what somebody says for it counts all the same.
         if cluster.source.is_none() && answer.is_none() {
             continue;
@@ -97,6 +101,10 @@ pub(super) fn weigh<'a>(inputs: &Inputs<'a>) -> Evidence<'a> {
             }
         }
         evidence.spoken.push(Spoken { cluster, inventory, standbys });
+    }
+    if !asked {
+        let message = "no declared cluster can tell what runs: manifests and retired clusters do not".to_owned();
+        evidence.refused.push((None, refusal(RefusalReason::InventoryMissing, message, None)));
     }
     for answer in answers {
         if !clusters.clusters.iter().any(|cluster| cluster.name == answer.cluster) {
@@ -199,14 +207,14 @@ fn outside(
     registry: &RegistrySnapshot,
     state: Option<&CleanState>,
 ) -> Option<String> {
-    let hosts = policy.hosts();
-    let named =
-        inventory.into_iter().flat_map(|inventory| &inventory.references).filter_map(
-            |reference| match ImageRef::parse(&reference.image, &hosts) {
-                ImageRef::Ecr(key) if key.registry == registry.registry => Some(key.repository),
-                _ => None,
-            },
-        );
+    // A mirror, a pull-through rule or a replica leads to a repository as well as its own name does.
+    let pull_through = if let Reading::Read(rules) = &registry.pull_through { rules.as_slice() } else { &[] };
+    let replication = if let Reading::Read(rules) = &registry.replication { rules.as_slice() } else { &[] };
+    let mut names = Names::new(&registry.registry, policy, pull_through, replication);
+    let mut used = BTreeSet::new();
+    for reference in inventory.into_iter().flat_map(|inventory| &inventory.references) {
+        used.extend(names.meaning(&reference.image).selectors.iter().map(|selector| selector.repository.clone()));
+    }
     let own = format!("{}/", cluster.name);
     let seen = state.into_iter().flat_map(|state| &state.repositories).filter(|repository| {
         repository.entries.iter().any(|entry| entry.last_used_by.as_ref().is_some_and(|by| by.starts_with(&own)))
@@ -214,7 +222,7 @@ fn outside(
     let deployed = state.into_iter().flat_map(|state| &state.deployed).filter(|deployed| deployed.by.starts_with(&own));
     let deployed = deployed.flat_map(|deployed| &deployed.images);
     let deployed = deployed.filter_map(|image| image.image.split('@').next().map(ToOwned::to_owned));
-    let all = named.chain(seen.map(|repository| repository.name.clone())).chain(deployed);
+    let all = used.into_iter().chain(seen.map(|repository| repository.name.clone())).chain(deployed);
     all.filter(|name| !scope.iter().any(|pattern| pattern.matches(name))).min()
 }
 

@@ -1,9 +1,10 @@
-//! Keep lists: files in which people write what must stay and why.
+//! Keep lists: files in which people write what must stay and why; and what scans of other tools found in use.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::error::{Error, Result};
+use crate::images::{HostMap, ImageRef};
 
 /// A line of a keep list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct KeptImage {
     pub image: String,
     /// File and line, for `by`.
     pub source: String,
+    /// A scan found it in use; nobody has just asked for it.
+    pub in_use: bool,
 }
 
 impl KeptImage {
@@ -46,16 +49,49 @@ impl KeptImage {
                 }
             }
             if until.is_none_or(|until| until >= today) {
-                kept.push(Self { image: image.to_owned(), source: format!("{file}:{}", number + 1) });
+                kept.push(Self { image: image.to_owned(), source: format!("{file}:{}", number + 1), in_use: false });
             }
         }
         Ok(kept)
+    }
+
+    /// Reads a scan of ecrm: a JSON array of image URIs, all of them in use.
+    ///
+    /// # Errors
+    /// [`Error::File`] for anything else, and for a text in it that speaks of ECR and is no reference.
+    pub fn parse_scan(file: &str, text: &str) -> Result<Vec<Self>> {
+        let wrong = |line: usize, column: usize, problem: String| Error::File {
+            file: file.to_owned(),
+            line: u64::try_from(line.max(1)).unwrap_or(1),
+            column: u64::try_from(column.max(1)).unwrap_or(1),
+            problem,
+            hint: "a JSON array of image URIs".to_owned(),
+        };
+        let images: Vec<String> = serde_json::from_str(text)
+            .map_err(|error| wrong(error.line(), error.column(), format!("this is no scan: {error}")))?;
+        let hosts = HostMap::default();
+        let unread = images.iter().find(|image| matches!(ImageRef::parse(image, &hosts), ImageRef::Unparsed(_)));
+        if let Some(image) = unread {
+            return Err(wrong(1, 1, format!("{image:?} is no image")));
+        }
+        Ok(images.into_iter().map(|image| Self { image, source: file.to_owned(), in_use: true }).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scan_is_an_array_of_images_and_nothing_else() {
+        let host = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
+        let read = KeptImage::parse_scan("scan.json", &format!(r#"["{host}/app:v1", "nginx:1"]"#)).unwrap();
+        assert!(read.iter().all(|image| image.in_use && image.source == "scan.json"));
+        assert_eq!(read.len(), 2);
+        for wrong in ["", "{}", r#"{"images": []}"#, "[1]", &format!(r#"["{host}:77/app:v1"]"#)] {
+            assert!(KeptImage::parse_scan("scan.json", wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_list_has_images_with_days_and_reasons() {

@@ -140,7 +140,11 @@ impl Cast<'_, '_, '_> {
         }
         for pin in &spoken.inventory.pinned {
             let image = self.names.own(&pin.image);
-            self.pin(&image, &format!("{cluster}/{}/{}", pin.namespace.as_deref().unwrap_or("-"), pin.source));
+            self.pin(
+                VoteKind::Pinned,
+                &image,
+                &format!("{cluster}/{}/{}", pin.namespace.as_deref().unwrap_or("-"), pin.source),
+            );
         }
         for suspicious in &spoken.inventory.suspicious {
             if suspicious.text.is_empty() {
@@ -432,15 +436,17 @@ impl Cast<'_, '_, '_> {
 
     fn kept(&mut self, kept: &KeptImage) {
         let image = self.names.own(&kept.image);
-        let matched = self.pin(&image, &kept.source);
-        if self.all.is_some() && !matched {
+        let vote = if kept.in_use { VoteKind::InUse } else { VoteKind::Pinned };
+        let matched = self.pin(vote, &image, &kept.source);
+        // A scan is of everything that runs, wherever its images are.
+        if self.all.is_some() && !matched && !kept.in_use {
             let message = format!("{}: {} matches no image of these repositories", kept.source, kept.image);
             self.usage.findings.insert(found("EC209", message));
         }
     }
 
     /// Pins an image; its tag may be a glob. Returns whether there is one, or may be one where it cannot be seen.
-    fn pin(&mut self, image: &str, source: &str) -> bool {
+    fn pin(&mut self, vote: VoteKind, image: &str, source: &str) -> bool {
         let (name, tag) = match image.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') && !image.contains('@') => (name, Some(tag)),
             _ => (image, None),
@@ -466,7 +472,7 @@ impl Cast<'_, '_, '_> {
             };
             matched |= !entries.is_empty() || !repository.is_read;
             for at in entries {
-                repository.vote(at, VoteKind::Pinned, source, None);
+                repository.vote(at, vote, source, None);
             }
             if let Some(at) = selector.digest.and_then(|digest| repository.graph.by_digest(digest)) {
                 repository.direct.insert(at);

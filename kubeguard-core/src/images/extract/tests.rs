@@ -244,6 +244,26 @@ fn a_tag_beside_an_image_without_one_leaves_the_repository_in_doubt() {
 }
 
 #[test]
+fn a_repository_may_be_a_folder_and_the_name_beside_it_what_lies_there() {
+    let custom = json!({"apiVersion": "example.org/v1", "kind": "Anything", "metadata": meta("x"), "spec": {
+        "image": {"repository": image("team"), "name": "app", "tag": "2"},
+        "sideImage": {"registry": HOST, "repository": "gpu", "image": "driver", "version": "525"},
+        "toolImage": {"repository": image("plain"), "name": "Not A Path", "tag": "1"},
+    }});
+    assert_eq!(
+        lines(&found(&[custom])),
+        [
+            "text spec.image HOST/team/app:2",
+            "custom spec.image HOST/team:2",
+            "text spec.sideImage HOST/gpu/driver:525",
+            "custom spec.sideImage HOST/gpu:525",
+            "custom spec.sideImage.image driver",
+            "custom spec.toolImage HOST/plain:1",
+        ]
+    );
+}
+
+#[test]
 fn a_list_of_images_in_one_field_names_each_of_them() {
     let custom = json!({"apiVersion": "example.org/v1", "kind": "Anything", "metadata": meta("x"),
         "spec": {"image": format!("{},{}", image("aa:1"), image("bb:2"))}});

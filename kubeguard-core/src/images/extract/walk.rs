@@ -183,26 +183,40 @@ impl<'a> Walk<'a> {
             return Vec::new();
         }
         let mut used = Vec::new();
-        let mut text = |names: &[&'static str]| {
+        let text = |used: &mut Vec<&'static str>, names: &[&'static str]| {
             let (name, text) = names.iter().find_map(|name| Some((*name, scalar(map.get(*name)?)?)))?;
             used.push(name);
             Some(text)
         };
-        let Some(name) = text(&["repository", "image", "name"]).filter(|name| is_image || name.contains('/')) else {
+        let Some(name) =
+            text(&mut used, &["repository", "image", "name"]).filter(|name| is_image || name.contains('/'))
+        else {
             return Vec::new();
         };
-        let mut whole = match text(&["registry"]) {
+        let mut whole = match text(&mut used, &["registry"]) {
             Some(registry) => format!("{}/{name}", registry.trim_end_matches('/')),
             None => name,
         };
-        let (tag, digest) = (text(&["tag", "version"]), text(&["digest"]));
+        // Some write the folder as `repository` and what lies in it beside.
+        let below = ["image", "name"].iter().filter(|_| used.contains(&"repository"));
+        let below: Vec<String> = below.filter_map(|name| scalar(map.get(*name)?)).collect();
+        let (tag, digest) = (text(&mut used, &["tag", "version"]), text(&mut used, &["digest"]));
         let complete = tag.is_some() || digest.is_some();
+        let mut selected = String::new();
         if let Some(tag) = tag {
-            whole = format!("{whole}:{tag}");
+            selected = format!(":{tag}");
         }
         if let Some(digest) = digest {
-            whole = format!("{whole}@{digest}");
+            selected = format!("{selected}@{digest}");
         }
+        for name in below.iter().filter(|name| complete && is_path(name)) {
+            // It may as well be the name of something else: it counts like a text, which may be wrong.
+            let inner = format!("{whole}/{name}{selected}");
+            if let ImageRef::Ecr(_) = ImageRef::parse(&inner, self.hosts) {
+                self.mention(&inner, false);
+            }
+        }
+        whole.push_str(&selected);
         self.image(&whole);
         if !complete && self.lacks_tag(&whole) {
             self.push(true, What::Suspicious(whole, Suspicion::NoTag));
@@ -370,6 +384,11 @@ fn segment(key: &str) -> String {
 /// Returns the last word of a key in lower case, as in `image` of `proxy_image`.
 fn last_word(key: &str) -> String {
     key.rsplit(['-', '_', '.', '/']).next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Returns whether a text can be the end of a repository's name.
+fn is_path(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/'))
 }
 
 /// Returns the text of a scalar that is one, and not empty.
