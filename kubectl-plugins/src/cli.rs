@@ -6,8 +6,14 @@ use std::time::Duration;
 
 use clap::Args;
 use kubeguard_core::access::Access;
+#[cfg(feature = "ecr")]
+use kubeguard_core::audit::{AuditReport, Severity};
 
 use crate::duration::parse_limit;
+#[cfg(feature = "ecr")]
+use crate::exit::ExitCode;
+#[cfg(feature = "ecr")]
+use crate::output::audit::AuditFormat;
 use crate::terminal::Colour;
 
 /// Which cluster, and who is asking.
@@ -130,6 +136,57 @@ pub(crate) struct ScopeArgs {
     /// Folder with a kustomization, built by kubectl
     #[arg(short = 'k', long, value_name = "DIR")]
     pub(crate) kustomize: Option<String>,
+}
+
+/// How the answer of an audit is written, and what makes it a failure.
+#[cfg(feature = "ecr")]
+#[derive(Debug, Clone, Copy, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct AuditArgs {
+    /// How the answer is written
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) output: AuditFormat,
+    /// Least severity of a finding that ends with exit code 1: critical, high, medium, low, info, or never
+    #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = FailOn::parse)]
+    fail_on: FailOn,
+}
+
+/// The least severity that counts as a failure; absent is never.
+#[cfg(feature = "ecr")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FailOn(Option<Severity>);
+
+#[cfg(feature = "ecr")]
+impl FailOn {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "never" {
+            return Ok(Self(None));
+        }
+        let known = Severity::ALL.into_iter().find(|severity| severity.word() == text);
+        known.map(|severity| Self(Some(severity))).ok_or_else(|| {
+            let words = Severity::ALL.map(Severity::word).join(", ");
+            format!("{text:?} is no severity; known are {words}, and never")
+        })
+    }
+}
+
+#[cfg(feature = "ecr")]
+impl AuditArgs {
+    /// Returns the least severity that counts as a failure.
+    pub(crate) const fn fail_on(self) -> Option<Severity> {
+        self.fail_on.0
+    }
+
+    /// Returns how a report ends: a finding weighs more than what could not be judged.
+    pub(crate) fn code(self, report: &AuditReport) -> ExitCode {
+        if report.fails(self.fail_on()) {
+            ExitCode::No
+        } else if report.complete {
+            ExitCode::Yes
+        } else {
+            ExitCode::Partly
+        }
+    }
 }
 
 /// What is printed, and how much.

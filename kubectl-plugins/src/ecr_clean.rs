@@ -5,10 +5,14 @@ mod args;
 mod evidence;
 mod explain;
 mod files;
+mod iam;
 mod inventory;
 mod judgement;
+mod lint;
+mod metrics;
 mod plan;
 mod registry;
+mod report;
 mod restore;
 mod screens;
 mod verify;
@@ -39,14 +43,22 @@ const EXIT_CODES: &str = "Exit codes:
   130  interrupted
 ";
 const EXAMPLES: &str = "Examples:
-  kubectl ecr-clean inventory --context prod-eu --context prod-us   # what two clusters need, a file each
+  # What two clusters need, a file each
+  kubectl ecr-clean inventory --context prod-eu --context prod-us
+  # What would go, and why an image stays
   kubectl ecr-clean plan --clusters clusters.yaml --policy policy.yaml
-  kubectl ecr-clean explain app:v2                                  # why an image of the last plan stays
-  kubectl ecr-clean apply plan.json --dry-run=server                # look again, print the calls, change nothing
-  kubectl ecr-clean apply plan.json --sha256 7f3a9c…                # exactly the plan that was approved
-  kubectl ecr-clean verify --clusters clusters.yaml                 # is everything in use there, and can be pulled?
-  kubectl ecr-clean restore app:v4 --wait 20m                       # take an archived image back
-  kubectl ecr-clean plan --inventory prod.json --policy policy.yaml --registry-file registry.json   # without AWS
+  kubectl ecr-clean explain app:v2
+  # Look again and print the calls; then carry out exactly the plan that was approved
+  kubectl ecr-clean apply plan.json --dry-run=server
+  kubectl ecr-clean apply plan.json --sha256 7f3a9c…
+  # Is everything in use there, and can it be pulled?
+  kubectl ecr-clean verify --clusters clusters.yaml
+  # Take an archived image back
+  kubectl ecr-clean restore app:v4 --wait 20m
+  # What would AWS' own lifecycle rules take away, what does the registry cost, who needs which rights?
+  kubectl ecr-clean lint --clusters clusters.yaml
+  kubectl ecr-clean report --clusters clusters.yaml --policy policy.yaml
+  kubectl ecr-clean iam apply --policy policy.yaml
 ";
 
 /// Returns the command with its examples and exit codes.
@@ -119,10 +131,13 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<ExitCode> {
     match &args.command {
         Command::Inventory(asked) => inventory::run(args, asked, terminal).await,
         Command::Plan(asked) => plan::run(args, asked, terminal).await,
-        Command::Explain(asked) => explain::run(asked, terminal),
-        Command::Apply(asked) => apply::run(args, asked, terminal).await,
+        Command::Explain(asked) => explain::run(args, asked, terminal).await,
+        Command::Apply(asked) => Box::pin(apply::run(args, asked, terminal)).await,
         Command::Verify(asked) => verify::run(args, asked, terminal).await,
         Command::Restore(asked) => restore::run(args, asked, terminal).await,
+        Command::Lint(asked) => lint::run(args, asked, terminal).await,
+        Command::Report(asked) => report::run(args, asked, terminal).await,
+        Command::Iam(asked) => iam::run(asked, terminal).await,
     }
 }
 

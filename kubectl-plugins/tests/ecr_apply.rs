@@ -115,7 +115,7 @@ fn text(command: &mut Command) -> String {
 fn exactly_the_plan_goes_and_the_same_command_again_finds_nothing_to_do() {
     let world = World::new(POLICY);
     world.plan();
-    assert_snapshot!(world.told("apply plan.json"), @"
+    assert_snapshot!(world.told("apply plan.json --metrics-file apply.prom"), @"
     0
     plan HASH… of 2026-11-22T10:00:00Z by user/cleaner, now user/cleaner
     usage read again: prod 1 reference
@@ -125,12 +125,18 @@ fn exactly_the_plan_goes_and_the_same_command_again_finds_nothing_to_do() {
     journal-HASH.ndjson
     ");
     assert_eq!(world.tags(), ["v1", "v5"]);
+    let metrics = world.read("apply.prom");
+    let deleted = "kubeguard_ecr_clean_apply_entries{registry=\"111122223333/us-east-1\",state=\"deleted\"} 3\n";
+    assert!(
+        metrics.contains(deleted) && metrics.contains("# TYPE kubeguard_ecr_clean_apply_exit_code gauge\n"),
+        "{metrics}"
+    );
     let state: Value = serde_json::from_str(
         &world.read(&format!(".local/state/kubeguard/ecr-clean/aws/{ACCOUNT}/{REGION}/state.json")),
     )
     .unwrap();
     let deleted: Vec<&str> =
-        state["deleted"].as_array().unwrap().iter().flat_map(|row| row["tags"][0].as_str()).collect();
+        state["deleted"].as_array().unwrap().iter().filter_map(|row| row["tags"][0].as_str()).collect();
     assert_eq!(deleted.len(), 3, "{deleted:?}");
     let calls = world.ecr.store().journal().len();
     let again = world.told("apply plan.json");
@@ -262,4 +268,31 @@ fn an_archived_index_is_taken_back_with_its_children() {
     world.deploy("late", "v2");
     let told = world.run("restore --in-use --clusters clusters.yaml --wait 1s");
     assert!(told.starts_with("3\n") && told.contains("waiting for 1 of 1"), "{told}");
+}
+
+#[test]
+fn what_is_in_use_and_cannot_be_pulled_is_told_with_who_uses_it() {
+    let world = World::new(POLICY);
+    let fine = world.run("verify --clusters clusters.yaml");
+    assert!(fine.starts_with("0\n"), "{fine}");
+    world.deploy("late", "v9");
+    world.deploy("old", "v2");
+    world.ecr.store().archive((&World::id(), "app"), "D2");
+    let told = world.run("verify --clusters clusters.yaml");
+    assert_snapshot!(told, @"
+    1
+    SEVERITY   RULE    NAMESPACE   OBJECT                 CONTAINER   MESSAGE
+    critical   EC101   team        deployment.apps/late   <none>      111122223333.dkr.ecr.us-east-1.amazonaws.com/app:v9 is named by prod/team/Deployment/late and is not in the registry
+    critical   EC102   team        deployment.apps/old    <none>      app:v2 is used by prod/team/Deployment/old and is archived: it cannot be pulled
+    2 findings: 2 critical · 3 objects, 9 rules
+    ");
+    let json = world.run("verify --clusters clusters.yaml -o json --fail-on never");
+    let (code, json) = json.split_once('\n').unwrap();
+    let report: Value = serde_json::from_str(json).unwrap();
+    assert_eq!((code, &report["items"][0]["object"]["name"]), ("0", &json!("late")));
+    assert!(world.ecr.store().journal().is_empty());
+    // A cluster that does not answer uses what nobody knows.
+    world.write("clusters.yaml", &world.read("clusters.yaml").replace("context: fake", "context: none"));
+    let told = world.run("verify --clusters clusters.yaml");
+    assert!(told.starts_with("5\n") && told.contains("InventoryMissing"), "{told}");
 }

@@ -81,15 +81,15 @@ fn the_example_is_planned_without_aws() {
     let told = told.replace(&plan["sha256"].as_str().unwrap()[..12], "HASH");
     assert_snapshot!(told, @"
     0
-    CLUSTER   UID        TAKEN                  KINDS   REFERENCES   COMPLETE
-    shop      5b1f7f1e   2026-11-22T09:59:00Z   3       2            yes
+    CLUSTER   UID        TAKEN    KINDS   REFERENCES   COMPLETE
+    shop      5b1f7f1e   1m ago   3/3     2            yes
 
     REPOSITORY   RULE   ENTRIES   KEEP   ARCHIVE   DELETE   SIZE          NOTE
-    shop/web     apps   11        4      0         7        ≤ 400.0 MiB
+    shop/web     apps   11        4      0         7        ≤ 400.0 MiB   oldest push 2026-02-10
     medium EC211: clusters are not declared in a file: one that is forgotten is not missed
       try: name every cluster with its uid in --clusters FILE
-    7 to delete, 0 to archive, 4 kept, 0 repositories refused; nothing pushed after 2026-11-22T08:59:00Z is touched
-    plan.json  sha256 HASH…  valid until 2026-11-23T10:00:00Z
+    7 to delete, 0 to archive, 4 kept, 0 repositories refused; nothing pushed after 2026-11-22 08:59 is touched
+    plan.json  sha256 HASH…  valid until 2026-11-23 10:00
     ");
     // The same again gives the same bytes, and what programs read is the file.
     let json = run.plan(&["-o", "json", "--plan-file", "again.json"]);
@@ -106,16 +106,17 @@ fn an_image_is_explained_with_every_vote() {
     run.plan(&[]);
     assert_snapshot!(run.text(&["explain", "shop/web:v2"]), @"
     0
-    shop/web  v2  sha256:612f7a0edd33d5c1a7f59b38db605f5f0f9bf63cb4ce753b9bad0ff3aa941412, 80.0 MiB, pushed 2026-03-10T08:00:00Z
+    shop/web:v2  sha256:612f7a0edd33d5c1a7f59b38db605f5f0f9bf63cb4ce753b9bad0ff3aa941412  image, 80.0 MiB, pushed 2026-03-10 (257d)
     KEPT by 1 vote
     VOTE     BY                         PATH
     in-use   shop/shop/CronJob/report   spec.jobTemplate.spec.template.spec.containers[0].image
+    without the CronJob it may go from 2026-11-29 10:00 (keepUsedWithin)
     ");
     assert_snapshot!(run.text(&["explain", "111122223333.dkr.ecr.eu-west-1.amazonaws.com/shop/web:v5"]), @"
     0
-    shop/web  v5  sha256:0b7318a6c82d1f2b001dbbaea9d0032743e2c4fee96c2805d9e4754906eb801d, 80.0 MiB, pushed 2026-06-10T08:00:00Z
+    shop/web:v5  sha256:0b7318a6c82d1f2b001dbbaea9d0032743e2c4fee96c2805d9e4754906eb801d  image, 80.0 MiB, pushed 2026-06-10 (165d)
     GOES: born 2026-06-10, older than 30d; no reference in 1 of 1 clusters
-    belongs to it: sha256-0b7318a6c82d1f2b001dbbaea9d0032743e2c4fee96c2805d9e4754906eb801d.sig
+    go with it, if nothing else keeps them: sha256-0b73….sig
     ");
     assert_snapshot!(run.text(&["explain", "shop/web:v9"]), @"
     1
@@ -130,13 +131,39 @@ fn an_image_is_explained_with_every_vote() {
 }
 
 #[test]
+fn an_inventory_records_what_is_in_use_for_the_next_plan() {
+    let run = Run::new();
+    let take = |more: &[&str]| {
+        let cluster = example("cluster.yaml");
+        let args =
+            ["inventory", "--cluster", "shop", "--complete", "--now", "2026-11-22T09:59:00Z", "-q", "-f", &cluster];
+        run.text(&[&args[..], more].concat())
+    };
+    let unknown = take(&["--state", "state"]);
+    assert!(unknown.starts_with("2\n") && unknown.contains("give --policy with a registry"), "{unknown}");
+    let registry = "registry: {account: \"111122223333\", region: eu-west-1}";
+    let rule = "{name: apps, repositories: [\"shop/**\"], action: report}";
+    run.file("own.yaml", &format!("apiVersion: kubeguard.dev/v1\nkind: CleanPolicy\n{registry}\nrules:\n- {rule}\n"));
+    let told = take(&["--state", "state", "--policy", "own.yaml"]);
+    assert!(told.starts_with("0\n"), "{told}");
+    let state: Value = serde_json::from_str(&run.read("state/state.json")).unwrap();
+    let uses: Vec<&str> = state["uses"].as_array().unwrap().iter().filter_map(|used| used["key"].as_str()).collect();
+    assert_eq!(uses, ["shop/web:v2", "shop/web:v7"]);
+    assert_eq!(state["uses"][0]["by"], "shop/shop/CronJob/report");
+    // From now on the folder tells whose state it is, and taking the same again adds nothing.
+    assert!(take(&["--state", "state"]).starts_with("0\n"));
+    let again: Value = serde_json::from_str(&run.read("state/state.json")).unwrap();
+    assert_eq!(again, state);
+}
+
+#[test]
 fn nothing_may_go_where_an_inventory_is_incomplete() {
     let run = Run::new();
     let cluster = example("cluster.yaml");
     run.text(&["inventory", "--cluster", "shop", "--now", "2026-11-22T09:59:00Z", "-f", &cluster]);
     let told = run.plan(&[]);
     assert!(told.starts_with("5\n"), "{told}");
-    assert!(told.contains("shop/web: InventoryIncomplete: the inventory of shop is incomplete"), "{told}");
+    assert!(told.contains("shop/web refused: InventoryIncomplete: the inventory of shop is incomplete"), "{told}");
     assert!(told.contains("0 to delete"), "{told}");
 }
 

@@ -54,6 +54,16 @@ pub enum Error {
         /// What to try; may be empty.
         hint: String,
     },
+    /// A file that says something else than its own hash vouches for.
+    #[error("{file}: it was altered: its hash is {hash}, it says {says}")]
+    Altered {
+        /// Path as given.
+        file: String,
+        /// First digits of the hash of what it says.
+        hash: String,
+        /// First digits of the hash that it carries.
+        says: String,
+    },
     /// A recording that cannot be replayed.
     #[error("recording {file}: line {line}: {problem}")]
     Recording {
@@ -110,6 +120,7 @@ impl Error {
             Self::UnknownKind { similar, .. } => Some(format!("did you mean {}?", similar.join(" or "))),
             #[cfg(feature = "ecr")]
             Self::Registry { source, .. } => source.hint(),
+            Self::Altered { .. } => Some("take it anew; such a file is never edited".to_owned()),
             Self::Recording { .. } | Self::Rules { .. } | Self::Io { .. } => None,
         }
     }

@@ -5,13 +5,21 @@
 
 mod extract;
 pub mod gather;
+pub mod hashed;
 pub mod hosts;
 pub mod inventory;
+pub mod maps;
 mod parse;
 pub mod reference;
+pub mod rights;
+pub mod signature;
+pub(crate) mod status;
 
 pub use extract::{Collector, Found, ImagePod, is_built_in};
+pub use hashed::Salt;
 pub use hosts::{HostMap, Mapping};
 pub use inventory::{Inventory, Reference, Use};
+pub use maps::Maps;
 pub use parse::{is_ecr_like, is_path};
 pub use reference::{Digest, ImageKey, ImageRef, Partition, RegistryId};
+pub use signature::{CheckingKey, SignatureError, SigningKey};

@@ -35,4 +35,5 @@ pub mod gather;
 pub mod images;
 pub mod kinds;
 pub mod pods;
+pub mod scheduling;
 pub mod wait;

@@ -95,6 +95,7 @@ fn written() -> (String, String) {
         registry: &registry,
         state: None,
         keep_lists: &[],
+        salt: None,
         now,
         tool: "kubeguard",
         offline: false,

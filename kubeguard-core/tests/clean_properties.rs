@@ -178,6 +178,7 @@ fn planned(made: &[Made], uses: &[(usize, bool)]) -> Plan {
         registry: &snapshot(made),
         state: None,
         keep_lists: &[],
+        salt: None,
         now: now(),
         tool: "kubeguard",
         offline: false,

@@ -187,3 +187,39 @@ async fn what_the_policy_leaves_out_is_named() {
     let asked = fake.seen().into_iter().filter(|seen| seen.path.ends_with("/secrets"));
     assert!(asked.clone().count() == 1 && asked.clone().all(|seen| seen.query.contains("labelSelector=owner%3Dhelm")));
 }
+
+fn node(name: &str, architecture: &str) -> Value {
+    json!({"metadata": {"name": name}, "status": {"nodeInfo": {"operatingSystem": "linux", "architecture": architecture}}})
+}
+
+#[tokio::test]
+async fn nodes_are_read_in_pages_and_tell_what_an_image_must_run_on() {
+    let fake = fake();
+    fake.serve("", "v1", "Node", "nodes");
+    fake.put(PODS, pod("web"));
+    for (name, architecture) in [("n1", "amd64"), ("n2", "arm64"), ("n3", "arm64")] {
+        fake.put("/api/v1/nodes", node(name, architecture));
+    }
+    fake.page_size(2);
+    let told = inventory(&fake).await;
+    let counted: Vec<_> = told.platforms.iter().map(|platform| (platform.platform.as_str(), platform.nodes)).collect();
+    assert_eq!(counted, [("linux/amd64", 1), ("linux/arm64", 2)]);
+    assert_eq!(told.references[0].platforms, ["linux/amd64", "linux/arm64"]);
+    let nodes = told.kinds.iter().find(|kind| kind.resource == "nodes").unwrap();
+    assert_eq!(
+        (nodes.need, nodes.status, nodes.objects, nodes.pages),
+        (Need::Optional, ReadStatus::Ok, Some(3), Some(2))
+    );
+}
+
+#[tokio::test]
+async fn nodes_that_may_not_be_read_leave_the_platforms_unknown_and_the_inventory_complete() {
+    let fake = fake();
+    fake.serve("", "v1", "Node", "nodes");
+    fake.put(PODS, pod("web"));
+    fake.put("/api/v1/nodes", node("n1", "amd64"));
+    fake.fail("list", "/api/v1/nodes", Fault::Status(403, "Forbidden"), None);
+    let told = inventory(&fake).await;
+    assert_eq!((told.complete, status(&told, "nodes")), (true, ReadStatus::Denied));
+    assert!(told.platforms.is_empty() && told.references[0].platforms.is_empty());
+}

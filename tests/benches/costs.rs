@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kubeguard_core::access::{Access, Environment};
+use kubeguard_core::access::{Access, Cluster, Environment};
+use kubeguard_core::gather::discovery::Discovery;
 use kubeguard_core::gather::pages::{fold, transfer};
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::kinds::Pod;
@@ -291,6 +292,9 @@ fn list_pods(mode: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let cluster = Access::default().connect(&Environment::of_process()).await.expect("a cluster");
+        if mode == "raw-kinds" {
+            return transfer_kinds(&cluster).await;
+        }
         let count = if mode == "fold" {
             fold::<Pod, usize>(
                 &cluster,
@@ -308,6 +312,59 @@ fn list_pods(mode: &str) {
     });
 }
 
+/// Transfers every page of the kinds that an inventory has read, pods first as it does, and looks at none.
+async fn transfer_kinds(cluster: &Cluster) {
+    let kinds = std::env::var("KUBEGUARD_BENCH_KINDS").expect("which kinds");
+    let wanted: Vec<&str> = kinds.split(',').collect();
+    let served = Discovery::of(cluster).await.expect("discovery");
+    let (pods, others): (Vec<&Resource>, Vec<&Resource>) = served
+        .listed()
+        .filter(|resource| wanted.contains(&format!("{}/{}", resource.api_version(), resource.plural).as_str()))
+        .partition(|resource| resource.group.is_empty() && resource.plural == "pods");
+    assert_eq!(pods.len() + others.len(), wanted.len(), "kinds that are served");
+    for resources in [pods, others] {
+        let lists = resources.into_iter().map(|resource| transfer(cluster, resource, None));
+        let pages: Vec<_> = futures::StreamExt::collect(futures::StreamExt::buffer_unordered(
+            futures::stream::iter(lists.collect::<Vec<_>>()),
+            4,
+        ))
+        .await;
+        assert!(pages.iter().all(Result::is_ok), "every page");
+    }
+}
+
+/// What an inventory of many pods costs, against the raw transfer of the kinds that it reads.
+fn inventory(plane: &ControlPlane, pods: usize, rounds: usize, touch: impl Fn()) {
+    let inventory = || {
+        let mut command = Command::new(kubeguard_testkit::plugin("kubectl-ecr_clean"));
+        command.args(["inventory", "-q", "-o", "json"]).env("KUBECONFIG", plane.kubeconfig());
+        command
+    };
+    let said = inventory().output().expect("the plugin runs");
+    let said: Value = serde_json::from_slice(&said.stdout).expect("an inventory");
+    assert_eq!(said["complete"], true, "{}", said["kinds"]);
+    let read = said["kinds"].as_array().into_iter().flatten().filter(|kind| kind["status"] == "ok");
+    let text = |kind: &Value, field: &str| kind[field].as_str().unwrap_or_default().to_owned();
+    let kinds: Vec<String> = read.map(|kind| text(kind, "apiVersion") + "/" + &text(kind, "resource")).collect();
+    let this = std::env::current_exe().expect("a program knows its path");
+    let (mut ours, mut raw) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        touch();
+        let mut child = Command::new(&this);
+        child.env("KUBEGUARD_BENCH", "raw-kinds").env("KUBEGUARD_BENCH_KINDS", kinds.join(","));
+        raw.push(measure(child.env("KUBECONFIG", plane.kubeconfig())));
+        touch();
+        ours.push(measure(&mut inventory()));
+    }
+    let wall = |used: &[Used]| median(used.iter().map(|used| used.wall).collect::<Vec<_>>());
+    let peak = ours.iter().map(|used| used.peak).max().unwrap_or(0);
+    let what = format!("inventory of {pods} pods against raw transfer of {} kinds (limit 1.15)", kinds.len());
+    row(&what, wall(&ours), wall(&raw));
+    limit("  peak RSS", &format!("{:.1} MB", kib(peak)), "100 MB");
+    let references = said["references"].as_array().map_or(0, Vec::len);
+    println!("  {references} references, {} kinds read", kinds.len());
+}
+
 /// Listing and folding pods, against the raw transfer of the same pages and against kubectl.
 fn folding() {
     let plane = ControlPlane::start();
@@ -315,9 +372,9 @@ fn folding() {
     // Each of them would keep every pod in memory, which no machine of ours has room for.
     plane.stop_controllers();
     let this = std::env::current_exe().expect("a program knows its path");
-    let list = |mode: &str, pods: usize| {
+    let touch = || {
         // An API server that has just compacted serves later pages much slower: a touched pod renews its cache.
-        plane.run(&[
+        drop(plane.run(&[
             "annotate",
             "pod",
             "load-pattern",
@@ -325,7 +382,10 @@ fn folding() {
             "default",
             "--overwrite",
             &format!("touched={:?}", Instant::now()),
-        ]);
+        ]));
+    };
+    let list = |mode: &str, pods: usize| {
+        touch();
         let mut child = Command::new(&this);
         child.env("KUBEGUARD_BENCH", mode).env("KUBEGUARD_BENCH_PODS", pods.to_string());
         measure(child.env("KUBECONFIG", plane.kubeconfig()))
@@ -349,6 +409,7 @@ fn folding() {
         let per = cpu.as_secs_f64() * 100_000.0 / pods as f64;
         limit("  CPU per 100,000 pods", &format!("{per:.2} s"), "4 s");
         limit("  peak RSS", &format!("{:.1} MB", kib(peak)), "64 MB");
+        inventory(&plane, pods, rounds.min(3), touch);
         if pods == 30_000 {
             let theirs = measure(&mut kubectl(&plane, &["get", "pods", "-A", "-o", "json"]));
             row("  against kubectl get pods -A -o json (limit 0.1)", wall(&ours), theirs.wall);

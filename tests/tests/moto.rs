@@ -39,7 +39,7 @@ impl Drop for Moto {
 }
 
 impl Moto {
-    /// Starts moto; `None`, with a reason on stderr, when there is no Python to run it or it cannot be installed.
+    /// Starts moto; `None`, with a reason on stderr, when there is no Python 3 to run it.
     fn start() -> Option<Self> {
         if let Ok(address) = std::env::var("MOTO_ENDPOINT") {
             return Some(Self { address, child: None });
@@ -49,8 +49,7 @@ impl Moto {
             return None;
         };
         let folder = installed(python)
-            .inspect_err(|why| eprintln!("skipped: {why}; MOTO_ENDPOINT names a moto that runs already"))
-            .ok()?;
+            .unwrap_or_else(|why| panic!("moto cannot be installed: {why}; MOTO_ENDPOINT names one that runs already"));
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
         let mut server = Command::new(folder.join("bin/moto_server"));
         server.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());

@@ -4,6 +4,7 @@ mod screen;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -18,7 +19,7 @@ use kubeguard_core::error::Result;
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::{self, StateFolder};
-use super::{TOOL, registry};
+use super::{TOOL, metrics, registry};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
 
@@ -58,6 +59,9 @@ pub(super) struct ApplyArgs {
     /// Change nothing, and print the calls
     #[arg(long, value_name = "WHERE", value_enum)]
     pub(super) dry_run: Option<DryRun>,
+    /// Write metrics for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
@@ -69,6 +73,7 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
     if asked.dry_run == Some(DryRun::Client) {
         return print_calls(&plan, asked, terminal);
     }
+    let salt = args.salt_file.as_deref().map(files::salt).transpose()?;
     let given = asked.policy.as_deref().map(files::policy).transpose()?;
     let given = given.map(|policy| policy.hash());
     let declared = asked.source.clusters.is_some().then(|| evidence::clusters(&asked.source, false)).transpose()?;
@@ -84,9 +89,17 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
     let (hosts, manifests, tombstones) = (plan.policy.hosts(), folder.manifests(), folder.tombstones());
     let evidence = Evidence { access: &args.access, scan: &plan.policy.scan, hosts: &hosts, terminal };
     let now = || ecr.now().unwrap_or_else(Timestamp::now);
+    let recorded = Mutex::new(state.clone());
     let fresh = Fresh::new(&plan.policy, &clusters, state.as_ref(), &keep_lists, TOOL, || async {
-        evidence.answers(&clusters, &asked.source, now()).await
+        let answers = evidence.answers(&clusters, &asked.source, now()).await?;
+        if let Some(state) = recorded.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            for inventory in answers.iter().filter_map(|answer| answer.inventory.as_ref().ok()) {
+                state.record_uses(inventory, Some(&plan.policy));
+            }
+        }
+        Ok(answers)
     });
+    let fresh = fresh.with_salt(salt.as_ref());
     let progress = screen::Doing::new(terminal);
     let apply = Apply {
         plan: &plan,
@@ -115,18 +128,25 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
             return Ok(ExitCode::Interrupted);
         }
         let lease = lease(args, &plan, &folder).await?;
-        let Some((journal, past)) = Journal::open(&journal, &plan.sha256)? else {
+        let Some((open, past)) = Journal::open(&journal, &plan.sha256)? else {
             terminal.complain(&format!("LeaseHeld: another process writes {} now", journal.display()));
             return Ok(ExitCode::Unprovable);
         };
-        let applied = apply.run(journal, past, &lease).await;
+        let applied = apply.run(open, past, &lease).await;
         progress.end();
+        if std::fs::metadata(&journal).is_ok_and(|journal| journal.len() == 0) {
+            // It was turned away before it began, and has nothing to tell.
+            drop(std::fs::remove_file(&journal));
+        }
         let applied = applied?;
-        if let Some(state) = &state {
+        if let Some(state) = recorded.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             folder.write(&state.after_apply(&applied))?;
         }
         applied
     };
+    if let Some(file) = &asked.metrics_file {
+        metrics::of_apply(file, &applied)?;
+    }
     match asked.output.as_str() {
         "json" => drop(terminal.answer(&files::pretty(&applied)?)),
         "yaml" => drop(terminal.answer(&files::yaml(&applied)?)),

@@ -8,8 +8,11 @@ use kubeguard_core::access::Access;
 
 use super::apply::ApplyArgs;
 use super::explain::ExplainArgs;
+use super::iam::IamArgs;
 use super::inventory::InventoryArgs;
+use super::lint::LintArgs;
 use super::plan::PlanArgs;
+use super::report::ReportArgs;
 use super::restore::RestoreArgs;
 use super::verify::VerifyArgs;
 use super::{BINARY, NAME};
@@ -27,6 +30,9 @@ pub(super) struct Args {
     pub(super) command: Command,
     #[command(flatten)]
     pub(super) access: ClusterAccess,
+    /// File with the salt that hides the names in hashed inventories: 16 bytes or more
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) salt_file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) chatter: ChatterArgs,
 }
@@ -48,6 +54,18 @@ pub(super) enum Command {
     Verify(VerifyArgs),
     /// Take archived images back
     Restore(RestoreArgs),
+    /// Find lifecycle rules of AWS that would remove or archive what is in use
+    ///
+    /// AWS' own preview of every lifecycle policy is held against what clusters use, what a rollback and what a standby
+    /// need. Nothing is changed.
+    Lint(LintArgs),
+    /// Tell sizes and costs, what would be freed, and what one kind of vote alone keeps
+    ///
+    /// Layers are shared, so sizes are added up by unique layers. For that the manifest of every image is read once in its
+    /// life, which counts as a pull.
+    Report(ReportArgs),
+    /// Print the least IAM policies: one to plan, one to apply, one to lint
+    Iam(IamArgs),
 }
 
 /// How clusters are reached; which ones, `--clusters` or `--context` say.

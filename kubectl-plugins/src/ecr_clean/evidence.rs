@@ -11,7 +11,7 @@ use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::manifests;
 use kubeguard_core::images::gather::{Reading, of_manifests, read};
 use kubeguard_core::images::inventory::Scan;
-use kubeguard_core::images::{HostMap, Inventory};
+use kubeguard_core::images::{CheckingKey, HostMap, Inventory};
 
 use super::args::{ClusterAccess, SourceArgs};
 use super::inventory::InventoryArgs;
@@ -78,6 +78,9 @@ pub(super) fn of_files(asked: &InventoryArgs, scan: &Scan, hosts: &HostMap, now:
             found.extend(manifests::read(&path)?);
         }
     }
+    if let Some(folder) = &asked.kustomize {
+        found.extend(manifests::parse(&folder.display().to_string(), &kustomized(folder)?)?);
+    }
     if found.is_empty() {
         return Err(usage("the files hold no object", ""));
     }
@@ -85,6 +88,18 @@ pub(super) fn of_files(asked: &InventoryArgs, scan: &Scan, hosts: &HostMap, now:
     let reading = Reading { cluster, scan, hosts, tool: TOOL };
     let objects = found.iter().map(|manifest| &manifest.object);
     Ok(of_manifests(objects, reading, asked.uid.clone(), asked.complete, now))
+}
+
+/// Lets kubectl build a folder of kustomize: what it means by its files, nobody else should guess.
+fn kustomized(folder: &Path) -> Result<Vec<u8>> {
+    let built = std::process::Command::new("kubectl").arg("kustomize").arg(folder).output();
+    let hint = format!("build it elsewhere: kubectl kustomize {} | kubectl ecr-clean inventory -f -", folder.display());
+    let built = built.map_err(|error| usage(format!("kubectl cannot be run: {error}"), hint))?;
+    if !built.status.success() {
+        let words = String::from_utf8_lossy(&built.stderr).trim().to_owned();
+        return Err(usage(format!("kubectl kustomize {}: {words}", folder.display()), ""));
+    }
+    Ok(built.stdout)
 }
 
 /// How clusters are asked.
@@ -142,13 +157,12 @@ impl Evidence<'_> {
         }
         for cluster in &clusters.clusters {
             let inventory = match &cluster.source {
-                Some(ClusterSource::Inventory(path)) => inventory(path).map_err(|error| match &error {
+                Some(ClusterSource::Inventory(path)) => match inventory(path) {
+                    Ok(inventory) => vouched(cluster, inventory),
                     // The hash tells that somebody changed it; anything else tells nothing.
-                    Error::File { problem, .. } if problem.starts_with("it was altered") => {
-                        (RefusalReason::InventoryAltered, error.to_string())
-                    }
-                    _ => missing(&error),
-                }),
+                    Err(error @ Error::Altered { .. }) => Err((RefusalReason::InventoryAltered, error.to_string())),
+                    Err(error) => Err(missing(&error)),
+                },
                 Some(ClusterSource::Manifests(paths)) => {
                     self.of_manifests(&cluster.name, paths, now).map_err(|error| missing(&error))
                 }
@@ -176,11 +190,39 @@ impl Evidence<'_> {
     }
 }
 
-/// Lets an inventory that a flag names speak for the declared cluster of the same uid; else it speaks for itself, and
-/// nobody has declared it.
+/// Returns an inventory that somebody took elsewhere, if whoever must vouch for it does.
+fn vouched(cluster: &Cluster, inventory: Inventory) -> Result<Inventory, (RefusalReason, String)> {
+    let Some(path) = &cluster.public_key else { return Ok(inventory) };
+    let refused = |cause: String| {
+        let message = format!("the inventory of {} must be signed with {}: {cause}", cluster.name, path.display());
+        Err((RefusalReason::InventoryAltered, message))
+    };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return refused(format!("that key cannot be read: {error}")),
+    };
+    let key = match CheckingKey::from_pem(&text) {
+        Ok(key) => key,
+        Err(error) => return refused(format!("that key cannot be used: {error}")),
+    };
+    match inventory.check_signature(&key) {
+        Ok(()) => Ok(inventory),
+        Err(error) => refused(error.to_string()),
+    }
+}
+
+/// Lets an inventory that a flag names speak for the declared cluster of the same uid, or, where one of the two has no
+/// uid, of the same name; else it speaks for itself, and nobody has declared it.
+///
+/// What a cluster reads live needs no signature; what is given in its place does.
 fn supply(answers: &mut Vec<Answer>, clusters: &Clusters, inventory: Inventory) {
-    let declared = clusters.clusters.iter().find(|cluster| cluster.uid.is_some() && cluster.uid == inventory.uid);
-    let cluster = declared.map_or_else(|| inventory.cluster.clone(), |cluster| cluster.name.clone());
-    answers.retain(|answer| declared.is_none() || answer.cluster != cluster);
-    answers.push(Answer { cluster, inventory: Ok(inventory) });
+    let of_uid = |cluster: &&Cluster| cluster.uid.is_some() && cluster.uid == inventory.uid;
+    let of_name = |cluster: &&Cluster| cluster.name == inventory.cluster;
+    let all = &clusters.clusters;
+    let Some(cluster) = all.iter().find(of_uid).or_else(|| all.iter().find(of_name)) else {
+        answers.push(Answer { cluster: inventory.cluster.clone(), inventory: Ok(inventory) });
+        return;
+    };
+    answers.retain(|answer| answer.cluster != cluster.name);
+    answers.push(Answer { cluster: cluster.name.clone(), inventory: vouched(cluster, inventory) });
 }

@@ -1,10 +1,16 @@
-//! `kubectl ecr-clean explain`: what keeps an image of a plan, or why it may go.
+//! `kubectl ecr-clean explain`: what keeps an image, or why and from when it may go.
 
-use std::path::PathBuf;
+mod screen;
 
+use std::path::{Path, PathBuf};
+
+use kubeguard_core::ecr::explain::explain;
+use kubeguard_core::ecr::plan::Plan;
 use kubeguard_core::error::Result;
 
-use super::{NAME, files, screens, usage};
+use super::args::Args;
+use super::judgement::JudgementArgs;
+use super::{NAME, files, usage};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
 
@@ -13,27 +19,41 @@ pub(super) struct ExplainArgs {
     /// Image, as in app:v2 or app@sha256:…
     #[arg(value_name = "IMAGE")]
     pub(super) image: String,
-    /// The plan
-    #[arg(long, value_name = "FILE", default_value = "plan.json")]
-    pub(super) plan_file: PathBuf,
+    /// Read this plan, which lists ten votes of a kind, instead of planning anew with --policy [default: plan.json]
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    pub(super) plan_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) judged: JudgementArgs,
     /// How the answer is written
-    #[arg(short, long, value_parser = ["table", "json"], default_value = "table", value_name = "FORMAT")]
+    #[arg(short, long, value_parser = ["table", "json", "yaml"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
 }
 
 /// Explains an image.
-pub(super) fn run(asked: &ExplainArgs, terminal: Terminal) -> Result<ExitCode> {
-    let plan = files::plan(&asked.plan_file)?;
-    if plan.is_altered() {
-        let hint = format!("make it anew: {NAME} plan");
-        return Err(usage(format!("{} was altered since it was made", asked.plan_file.display()), hint));
-    }
-    let found = screens::found(&plan, &asked.image);
-    if found.is_empty() {
+pub(super) async fn run(args: &Args, asked: &ExplainArgs, terminal: Terminal) -> Result<ExitCode> {
+    let plan = if asked.judged.policy.is_some() {
+        asked.judged.gather(args, terminal).await?.plan_explaining(&asked.image)
+    } else {
+        written(asked.plan_file.as_deref().unwrap_or_else(|| Path::new("plan.json")))?
+    };
+    let explanation = explain(&plan, &asked.image);
+    if explanation.entries.is_empty() {
         terminal.complain(&format!("{} is not among the {} images of this plan", asked.image, plan.images.len()));
         return Ok(ExitCode::No);
     }
-    let text = if asked.output == "json" { files::pretty(&found)? } else { screens::explanation(&plan, &found) };
-    terminal.answer(&text);
-    Ok(ExitCode::Yes)
+    terminal.answer(&match asked.output.as_str() {
+        "json" => files::pretty(&explanation)?,
+        "yaml" => files::yaml(&explanation)?,
+        _ => screen::explanation(&explanation),
+    });
+    Ok(if explanation.incomplete { ExitCode::Unprovable } else { ExitCode::Yes })
+}
+
+fn written(file: &Path) -> Result<Plan> {
+    let plan = files::plan(file)?;
+    if plan.is_altered() {
+        let hint = format!("make it anew: {NAME} plan");
+        return Err(usage(format!("{} was altered since it was made", file.display()), hint));
+    }
+    Ok(plan)
 }

@@ -10,7 +10,7 @@ use kubeguard_core::ecr::policy::Policy;
 use kubeguard_core::ecr::snapshot::RegistrySnapshot;
 use kubeguard_core::ecr::state::CleanState;
 use kubeguard_core::error::{Error, Result};
-use kubeguard_core::images::RegistryId;
+use kubeguard_core::images::{RegistryId, Salt, SigningKey};
 use serde::Serialize;
 
 use super::usage;
@@ -54,6 +54,21 @@ pub(super) fn policy(path: &Path) -> Result<Policy> {
     Policy::parse(&path.display().to_string(), &read(path)?)
 }
 
+/// Reads the key that inventories are signed with.
+pub(super) fn signing_key(path: &Path) -> Result<SigningKey> {
+    SigningKey::from_pem(&read(path)?).map_err(|problem| {
+        let hint = "openssl genpkey -algorithm ed25519 writes one";
+        usage(format!("{}: {problem}", path.display()), hint)
+    })
+}
+
+/// Reads the salt of hashed inventories.
+pub(super) fn salt(path: &Path) -> Result<Salt> {
+    let bytes = std::fs::read(path).map_err(io("read", path))?;
+    Salt::new(&bytes)
+        .map_err(|problem| usage(format!("{}: {problem}", path.display()), "openssl rand -hex 32 writes one"))
+}
+
 pub(super) fn plan(path: &Path) -> Result<Plan> {
     Plan::parse(&path.display().to_string(), &read(path)?)
 }
@@ -92,6 +107,22 @@ impl StateFolder {
         let base = base.ok_or_else(|| usage("there is no place for the state", "give --state DIR"))?;
         let RegistryId { partition, account, region } = registry;
         Ok(Self(base.join("kubeguard/ecr-clean").join(partition.word()).join(account).join(region)))
+    }
+
+    /// Returns the registry whose state is in a folder; `None` where there is no state yet.
+    pub(super) fn registry_of(folder: &Path) -> Result<Option<RegistryId>> {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            registry: RegistryId,
+        }
+        let path = folder.join("state.json");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str::<Named>(&text)
+                .map(|named| Some(named.registry))
+                .map_err(|error| usage(format!("{} is damaged: {error}", path.display()), "restore it from a backup")),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io("read", &path)(error)),
+        }
     }
 
     /// The manifests that were read before.

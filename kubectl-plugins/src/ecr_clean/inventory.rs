@@ -3,18 +3,22 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use kubeguard_core::ecr::policy::Policy;
+use kubeguard_core::ecr::state::CleanState;
 use kubeguard_core::error::Result;
 use kubeguard_core::images::inventory::Scan;
-use kubeguard_core::images::{HostMap, Inventory};
+use kubeguard_core::images::{Inventory, Maps, RegistryId, Salt, SigningKey};
 
 use super::args::{Args, SourceArgs};
 use super::evidence::{self, Evidence};
-use super::{files, screens};
+use super::files::StateFolder;
+use super::{files, metrics, screens, usage};
 use crate::exit::ExitCode;
 use crate::explain;
 use crate::terminal::Terminal;
 
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("files").args(["filename", "kustomize"]).multiple(true)))]
 pub(super) struct InventoryArgs {
     #[command(flatten)]
     pub(super) source: SourceArgs,
@@ -27,21 +31,36 @@ pub(super) struct InventoryArgs {
     /// Make an inventory of files instead of a cluster: file, folder, or - for standard input; repeatable
     #[arg(short, long, value_name = "FILE", requires = "cluster")]
     pub(super) filename: Vec<String>,
+    /// Make an inventory of what kubectl kustomize builds of a folder
+    #[arg(short, long, value_name = "DIR", requires = "cluster", conflicts_with = "filename")]
+    pub(super) kustomize: Option<PathBuf>,
     /// Read the folders of -f with their folders
     #[arg(short = 'R', long)]
     pub(super) recursive: bool,
-    /// Label of the cluster that the files are of
+    /// Label of the cluster, where it is one: that of the files, or the current context
     #[arg(long, value_name = "NAME")]
     pub(super) cluster: Option<String>,
     /// Uid of that cluster's namespace kube-system
-    #[arg(long, value_name = "UID", requires = "filename")]
+    #[arg(long, value_name = "UID", requires = "files")]
     pub(super) uid: Option<String>,
     /// The files are all that there is
-    #[arg(long, requires = "filename")]
+    #[arg(long, requires = "files")]
     pub(super) complete: bool,
+    /// Hide every name with the salt of --salt-file
+    #[arg(long, requires = "salt_file")]
+    pub(super) hashed: bool,
+    /// Sign the files with this Ed25519 key, PKCS#8 in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(super) sign_key: Option<PathBuf>,
+    /// Record what is in use in this folder, for the next plan [default: that of the registry which --policy names]
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
     /// The moment that counts as now with -f [default: the current time]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
+    /// Write metrics for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written
     #[arg(short, long, value_parser = ["table", "wide", "json"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
@@ -50,15 +69,23 @@ pub(super) struct InventoryArgs {
 /// Takes the inventories that are asked for.
 pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {
     let policy = asked.policy.as_deref().map(files::policy).transpose()?;
-    let (scan, hosts) = match &policy {
-        Some(policy) => (policy.scan.clone(), policy.hosts()),
-        None => (Scan::default(), HostMap::default()),
+    let (scan, maps) = match &policy {
+        Some(policy) => (policy.scan.clone(), policy.maps()),
+        None => (Scan::default(), Maps::default()),
     };
-    if !asked.filename.is_empty() {
+    let hosts = maps.hosts().clone();
+    let salt = args.salt_file.as_deref().filter(|_| asked.hashed).map(files::salt).transpose()?;
+    // A key that cannot be used is told before anything is asked.
+    let seal = Seal { salt, maps, key: asked.sign_key.as_deref().map(files::signing_key).transpose()? };
+    if !asked.filename.is_empty() || asked.kustomize.is_some() {
         let inventory = evidence::of_files(asked, &scan, &hosts, asked.now.unwrap_or_else(Timestamp::now))?;
-        return show(&[inventory], asked, terminal);
+        record(std::slice::from_ref(&inventory), asked, policy.as_ref())?;
+        return show(&[seal.seal(inventory)?], asked, terminal);
     }
-    let clusters = evidence::clusters(&asked.source, true)?;
+    let mut clusters = evidence::clusters(&asked.source, true)?;
+    if let (Some(name), false, [only]) = (&asked.cluster, clusters.from_file, clusters.clusters.as_mut_slice()) {
+        only.name.clone_from(name);
+    }
     let evidence = Evidence { access: &args.access, scan: &scan, hosts: &hosts, terminal };
     let mut inventories = Vec::new();
     let mut failed = false;
@@ -72,11 +99,59 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
             }
         }
     }
+    // Our own state has the names, what is handed out may not.
+    record(&inventories, asked, policy.as_ref())?;
+    let inventories = inventories.into_iter().map(|inventory| seal.seal(inventory)).collect::<Result<Vec<_>>>()?;
     let code = show(&inventories, asked, terminal)?;
     Ok(if failed { ExitCode::NoAnswer } else { code })
 }
 
+/// What is done to an inventory before anybody sees it.
+struct Seal {
+    /// Given where names are hidden.
+    salt: Option<Salt>,
+    maps: Maps,
+    key: Option<SigningKey>,
+}
+
+impl Seal {
+    fn seal(&self, inventory: Inventory) -> Result<Inventory> {
+        let mut inventory = match &self.salt {
+            Some(salt) => inventory.hashed(salt, &self.maps),
+            None => inventory,
+        };
+        if let Some(key) = &self.key {
+            inventory.sign(key).map_err(|error| usage(format!("inventory of {}: {error}", inventory.cluster), ""))?;
+        }
+        Ok(inventory)
+    }
+}
+
+/// Records uses in the state of the registry, which is not asked.
+fn record(inventories: &[Inventory], asked: &InventoryArgs, policy: Option<&Policy>) -> Result<()> {
+    let named = policy.and_then(|policy| policy.registry.as_ref());
+    let named = named.and_then(|own| Some(RegistryId::new(own.account.as_ref()?, own.region.as_ref()?)));
+    let registry = match (&asked.state, named) {
+        (_, Some(registry)) => registry,
+        (None, None) => return Ok(()),
+        (Some(folder), None) => StateFolder::registry_of(folder)?.ok_or_else(|| {
+            let problem = format!("{} does not tell of which registry it is", folder.display());
+            usage(problem, "give --policy with a registry")
+        })?,
+    };
+    let folder = StateFolder::new(asked.state.as_deref(), &registry)?;
+    let Some(first) = inventories.iter().map(|inventory| inventory.taken_at).min() else { return Ok(()) };
+    let mut state = folder.read(&registry)?.unwrap_or_else(|| CleanState::new(registry, first));
+    for inventory in inventories {
+        state.record_uses(inventory, policy);
+    }
+    folder.write(&state)
+}
+
 fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {
+    if let Some(file) = &asked.metrics_file {
+        metrics::of_inventories(file, inventories)?;
+    }
     if asked.output == "json" {
         for inventory in inventories {
             terminal.answer(&files::pretty(inventory)?);

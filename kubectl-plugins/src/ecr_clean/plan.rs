@@ -1,5 +1,7 @@
 //! `kubectl ecr-clean plan`: what would go, what stays and why.
 
+mod screen;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -11,8 +13,8 @@ use kubeguard_core::error::Result;
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::StateFolder;
-use super::registry::{Choice, connected, look};
-use super::{TOOL, files, screens};
+use super::registry::{Choice, connected, explain_digests, look};
+use super::{TOOL, files, metrics};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
 
@@ -40,31 +42,38 @@ pub(super) struct PlanArgs {
     /// The moment that counts as now [default: the registry's clock]
     #[arg(long, value_name = "RFC3339")]
     pub(super) now: Option<Timestamp>,
+    /// Write metrics for Prometheus into this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics_file: Option<PathBuf>,
     /// How the answer is written; json is the plan file itself
-    #[arg(short, long, value_parser = ["table", "json", "name"], default_value = "table", value_name = "FORMAT")]
+    #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
 }
 
 /// Makes a plan and writes it.
 pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Result<ExitCode> {
     let policy = files::policy(&asked.policy)?;
+    let salt = args.salt_file.as_deref().map(files::salt).transpose()?;
     let clusters = evidence::clusters(&asked.source, false)?;
     let saved = asked.registry_file.as_deref().map(files::registry).transpose()?;
     let offline = saved.is_some();
     let hosts = policy.hosts();
     let evidence = Evidence { access: &args.access, scan: &policy.scan, hosts: &hosts, terminal };
-    let (registry, state) = if let Some(registry) = saved {
+    let (mut registry, state, ecr) = if let Some(registry) = saved {
         let state = StateFolder::new(asked.state.as_deref(), &registry.registry)?;
-        (registry, state)
+        (registry, state, None)
     } else {
         let ecr = connected(&asked.aws, &policy).await?;
         let looked = look(ecr, asked.state.as_deref(), &policy, &Choice::EveryPattern, terminal).await?;
-        (looked.snapshot, looked.state)
+        (looked.snapshot, looked.state, Some(looked.ecr))
     };
     let now = asked.now.unwrap_or(registry.taken_at);
     let earlier = state.read(&registry.registry)?;
     let keep_lists = files::keep_lists(&policy, &asked.policy, now)?;
     let answers = evidence.answers(&clusters, &asked.source, now).await?;
+    if let Some(ecr) = &ecr {
+        explain_digests(ecr, &mut registry, &policy, &answers, &state.manifests()).await?;
+    }
     let inputs = Inputs {
         policy: &policy,
         clusters: &clusters,
@@ -72,6 +81,7 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
         registry: &registry,
         state: earlier.as_ref(),
         keep_lists: &keep_lists,
+        salt: salt.as_ref(),
         now,
         tool: TOOL,
         offline,
@@ -82,14 +92,21 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
     }
     let text = files::pretty(&plan)?;
     files::write(&asked.plan_file, &text)?;
+    if let Some(file) = &asked.metrics_file {
+        metrics::of_plan(file, &plan)?;
+    }
     if !offline {
         let first = CleanState::new(registry.registry.clone(), now);
         state.write(&earlier.as_ref().unwrap_or(&first).after(&plan, &inputs))?;
     }
     match asked.output.as_str() {
         "json" => drop(terminal.answer(&text)),
-        "name" => drop(terminal.answer(&screens::names(&plan))),
-        _ => drop(terminal.answer(&screens::plan(&plan, &asked.plan_file, terminal.colour()))),
+        "yaml" => drop(terminal.answer(&files::yaml(&plan)?)),
+        "name" => drop(terminal.answer(&screen::names(&plan))),
+        _ => {
+            let told = screen::plan(&plan, &asked.plan_file, asked.output == "wide", terminal.colour());
+            terminal.answer(&told);
+        }
     }
     Ok(code(&plan))
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use kubeguard_core::ecr::aws::{AwsAccess, Ecr};
-use kubeguard_core::ecr::look::{Look, Progress, snapshot};
+use kubeguard_core::ecr::look::{Look, Progress, read_configs, snapshot};
+use kubeguard_core::ecr::manifests::ManifestCache;
+use kubeguard_core::ecr::planning::{Answer, configs_to_read};
 use kubeguard_core::ecr::policy::{Assumption, Pattern, Policy, Rule};
 use kubeguard_core::ecr::registry::Registry as _;
 use kubeguard_core::ecr::snapshot::{RegistrySnapshot, Repository};
@@ -84,6 +86,18 @@ pub(super) async fn look(
     let snapshot = snapshot(&ecr, |all| choose(policy, all, ecr.id(), choice), &look).await;
     progress.end();
     Ok(Looked { snapshot: snapshot?, ecr, state })
+}
+
+/// Reads the manifests that tell which images pods run that name a digest without a repository.
+pub(super) async fn explain_digests(
+    ecr: &Ecr,
+    registry: &mut RegistrySnapshot,
+    policy: &Policy,
+    answers: &[Answer],
+    manifests: &ManifestCache,
+) -> Result<()> {
+    let wanted = configs_to_read(policy, registry, answers);
+    read_configs(ecr, registry, &wanted, manifests).await
 }
 
 /// Returns the repositories that are looked at.

@@ -58,7 +58,8 @@ fn said(item: &ItemReport) -> String {
     lines.join("\n")
 }
 
-fn command(level: &str, source: Option<&Source>, title: &str, message: &str) -> String {
+/// Returns one workflow command; texts must be printable.
+pub(super) fn command(level: &str, source: Option<&Source>, title: &str, message: &str) -> String {
     let file = source
         .map_or(String::new(), |source| format!("file={},line={},", property(&printable(&source.file)), source.line));
     format!("::{level} {file}title={}::{}\n", property(title), data(message))

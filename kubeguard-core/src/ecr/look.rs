@@ -12,7 +12,7 @@ use futures::stream;
 use jiff::Timestamp;
 
 pub use entries::describe;
-pub use indexes::{read_images, read_indexes};
+pub use indexes::{read_configs, read_images, read_indexes};
 
 use super::manifests::ManifestCache;
 use super::registry::{CallError, ErrorKind, Registry};

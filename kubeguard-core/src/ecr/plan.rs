@@ -151,8 +151,11 @@ pub struct PlannedInventory {
     pub complete: bool,
     /// References in it.
     pub references: u64,
-    /// Kinds read.
+    /// Kinds asked for.
     pub kinds: u64,
+    /// Kinds read to their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds_read: Option<u64>,
     /// Texts that look like a reference and are none.
     pub suspicious: u64,
     /// Its hash.
@@ -273,6 +276,57 @@ impl RefusalReason {
         }
     }
 
+    /// Returns what to do about it, in a few words.
+    #[must_use]
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::InventoryMissing => {
+                "check its context and credentials; one that is off is declared with hibernatedSince or retired"
+            }
+            Self::InventoryIncomplete => {
+                "let it read what is named: kubectl ecr-clean rbac; of files, --complete says they are all"
+            }
+            Self::InventoryStale => "take it anew: kubectl ecr-clean inventory",
+            Self::InventoryAltered => "take it anew where it comes from",
+            Self::ClusterDuplicate => "correct one of the two sources",
+            Self::ClusterMismatch => "correct the source, or the uid in the clusters file",
+            Self::ClusterUndeclared => "declare it in the clusters file with its uid",
+            Self::ClusterDropped => "declare it again; one that was taken down with retired: {at: DAY}",
+            Self::ReplicationUnreadable => {
+                "allow ecr:DescribeRegistry; without such replication, replication: {assume: none}"
+            }
+            Self::ReplicaUsersUnknown => "declare the clusters that pull there with registries, or replication.noUsers",
+            Self::PullThroughUnreadable => {
+                "allow ecr:DescribePullThroughCacheRules; without such rules, pullThroughRules: none"
+            }
+            Self::UnparsedReference => "correct the reference",
+            Self::RewriteUnmapped => "add to policy.rewrites what leads from the one to the other: {from: …, to: …}",
+            Self::PullTimesUntrusted => "name it in pullTimes.trustedExclusions, or keepPulledWithin: 0",
+            Self::RepositoryTagInvalid => "correct that tag of the repository",
+            Self::CapExceeded => "look at what would go; if it is right, raise the cap",
+            Self::AccessDenied => "allow the read: kubectl ecr-clean iam prints the policy",
+            Self::RegistryUnreadable => "try again later",
+            Self::ManifestUnreadable => "push that index again",
+        }
+    }
+
+    /// Returns whether who uses what is not wholly known: nobody can say then that nothing is missing.
+    #[must_use]
+    pub const fn is_missing_usage(self) -> bool {
+        matches!(
+            self,
+            Self::InventoryMissing
+                | Self::InventoryIncomplete
+                | Self::InventoryStale
+                | Self::InventoryAltered
+                | Self::ClusterDuplicate
+                | Self::ClusterMismatch
+                | Self::ClusterUndeclared
+                | Self::ClusterDropped
+                | Self::PullThroughUnreadable
+        )
+    }
+
     /// Returns whether the registry could not be read, other than evidence that is missing (exit code 6 instead of 5).
     #[must_use]
     pub const fn is_unreadable(self) -> bool {
@@ -346,6 +400,15 @@ pub struct PlanFinding {
     pub message: String,
     /// What to do.
     pub remedy: PlanRemedy,
+    /// Who names the image, as in `prod/team/Deployment/web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The image that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The repository that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
 }
 
 /// What to do.
@@ -464,6 +527,12 @@ pub struct PlannedImage {
     /// Last pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pulled_at: Option<Timestamp>,
+    /// Since when it is archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
+    /// Since which plan nothing but quarantine, a refusal or `report` keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_since: Option<Timestamp>,
     /// Size as the registry tells it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,

@@ -3,37 +3,45 @@
 //! Per repository, in this order: refusals, votes, closure, candidates, quarantine and closure again, action, caps. One
 //! vote keeps an entry; nothing is planned where anybody who must speak has not spoken.
 
+mod bare;
 mod closure;
+mod decide;
 pub(super) mod deployed;
+mod doubts;
 mod evidence;
 mod graph;
+mod hidden;
+mod idle;
 mod keep_list;
-mod names;
+pub(super) mod names;
+pub(super) mod noticed;
+pub(super) mod recorded;
+mod refusals;
 mod usage;
 mod votes;
+mod written;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use self::evidence::Evidence;
-use self::graph::Graph;
+use self::decide::decide;
+use self::hidden::Hidden;
 use self::names::Names;
-use self::usage::{Judged, Usage};
+use self::refusals::Refusals;
+use self::usage::Judged;
 use self::votes::{History, Moment};
-use super::clusters::{Cluster, ClusterSource, Clusters};
-use super::plan::{
-    Class, Decision, Plan, PlanFinding, PlanRemedy, PlannedCluster, PlannedImage, PlannedInventory, PlannedReplication,
-    PlannedRepository, PlannedRetired, RefusalReason, Refused, Resolved, ResolvedRule, Summary, Vote, VoteKind,
-};
-use super::policy::{Action, Cap, Policy, Rule, Window};
-use super::snapshot::{ProblemKind, Reading, RegistrySnapshot, RepositorySnapshot, Status};
-use super::state::CleanState;
-use crate::images::Inventory;
+use self::written::{fold, images, planned_inventory, planned_replication, planned_repository, resolved, summary};
+use super::clusters::Clusters;
+use super::findings::found;
+use super::plan::{Plan, RefusalReason, Refused};
+use super::policy::{Action, Policy, Rule, Window};
+use super::snapshot::{Reading, RegistrySnapshot, RepositorySnapshot};
+use super::state::{CleanState, RepositoryHistory};
+use crate::images::{Inventory, Salt};
+pub use bare::configs_to_read;
 pub use keep_list::KeptImage;
-
-/// Votes of one kind that a plan lists per entry.
-const MOST_VOTES: usize = 10;
+pub(super) use written::planned_cluster;
 
 /// What one declared cluster answered.
 #[derive(Debug, Clone)]
@@ -59,6 +67,8 @@ pub struct Inputs<'a> {
     pub state: Option<&'a CleanState>,
     /// Lines of keep lists.
     pub keep_lists: &'a [KeptImage],
+    /// What names in hashed inventories are hidden with; without it such an inventory is incomplete.
+    pub salt: Option<&'a Salt>,
     /// The registry's clock.
     pub now: Timestamp,
     /// As in `kubeguard 0.4.0`.
@@ -70,33 +80,60 @@ pub struct Inputs<'a> {
 /// Makes the plan. It is written even when everything is refused.
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
-    let Inputs { policy, clusters, answers, registry, state, now, .. } = *inputs;
-    let mut evidence = evidence::weigh(policy, clusters, answers, registry, state, now);
+    made(inputs, Form { whole: true, explained: None })
+}
+
+/// Makes the plan with every vote of the entries that an image names, of which [`plan`] lists ten of a kind.
+///
+/// `image` is as in `app:v2` or `app@sha256:…` of the registry, or a whole reference.
+#[must_use]
+pub fn plan_explaining(inputs: &Inputs<'_>, image: &str) -> Plan {
+    made(inputs, Form { whole: true, explained: Some(image) })
+}
+
+/// Makes the plan of a part of the repositories that rules are for: what is not in the snapshot may be there all the
+/// same, and a pattern may match what is not in it.
+#[must_use]
+pub fn plan_part(inputs: &Inputs<'_>) -> Plan {
+    made(inputs, Form { whole: false, explained: None })
+}
+
+/// How a plan is made.
+#[derive(Debug, Clone, Copy)]
+struct Form<'a> {
+    /// The snapshot holds every repository that a rule is for.
+    whole: bool,
+    /// An image of whose entries every vote is listed.
+    explained: Option<&'a str>,
+}
+
+fn made(inputs: &Inputs<'_>, form: Form<'_>) -> Plan {
+    let Inputs { policy, clusters, registry, state, now, .. } = *inputs;
+    let mut evidence = evidence::weigh(inputs);
     let included = included(policy, registry);
     let rules: Vec<(&RepositorySnapshot, Result<Rule, String>)> =
         included.iter().map(|(repository, rule)| (*repository, safer(rule, repository))).collect();
     let effective: Vec<Rule> =
         included.iter().zip(&rules).map(|((_, rule), (_, safer))| safer.as_ref().unwrap_or(rule).clone()).collect();
-    let mut judged: Vec<Judged<'_>> = included
-        .iter()
-        .zip(&effective)
-        .map(|((repository, _), rule)| Judged {
-            name: &repository.repository.name,
-            rule,
-            graph: Graph::new(repository, rule),
-            configs: &repository.configs,
-            votes: vec![Vec::new(); repository.entries.len()],
-            direct: BTreeSet::new(),
-        })
-        .collect();
+    let mut judged: Vec<Judged<'_>> =
+        included.iter().zip(&effective).map(|((repository, _), rule)| Judged::new(repository, rule)).collect();
 
     let pull_through = match &registry.pull_through {
         Reading::Read(rules) => rules.as_slice(),
         Reading::Failed(_) => &[],
     };
     let mut names = Names::new(&registry.registry, policy, pull_through, evidence.replication);
-    let mut usage = usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, policy);
+    let all: HashSet<&str> =
+        registry.repositories.iter().map(|repository| repository.repository.name.as_str()).collect();
+    let all = form.whole.then_some(&all);
+    let hidden =
+        Hidden::new(inputs.salt, &evidence.spoken, &judged, &registry.registry, pull_through, evidence.replication);
+    let mut usage = usage::cast(&evidence.spoken, inputs.keep_lists, &mut judged, &mut names, &hidden, policy, all);
     deployed::cast(state, &mut judged);
+    let explained = form.explained.map(|image| names.meaning(&names.own(image)).clone()).unwrap_or_default();
+    let recorded = recorded::uses(inputs);
+    let histories: HashMap<&str, &RepositoryHistory> =
+        state.into_iter().flat_map(|state| &state.repositories).map(|known| (known.name.as_str(), known)).collect();
     let watermark = usage::oldest(&evidence.spoken)
         .and_then(|(start, cluster)| Some((start.checked_sub(policy.inventory_margin.0).ok()?, cluster)));
     let moment =
@@ -112,21 +149,30 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
 
     let mut planned = Vec::new();
     for (repository, judged) in included.iter().map(|(repository, _)| *repository).zip(&mut judged) {
-        let history = state.into_iter().flat_map(|state| &state.repositories);
-        let history = History::new(history.into_iter().find(|history| history.name == judged.name));
+        let history = History::new(histories.get(judged.name).copied(), recorded.get(judged.name));
+        let own = explained.selectors.iter().filter(|selector| selector.repository == judged.name);
+        let asked_for: BTreeSet<usize> = own.flat_map(|selector| judged.selected(selector)).collect();
+        doubts::cast(judged, &asked_for);
         if votes::cast(judged, repository, &history, &moment) {
-            usage.findings.insert(foreign_pulls(judged.name));
+            let name = judged.name;
+            let message = format!("{name} was pulled from in the last 30 days by nobody whom an inventory names");
+            usage.findings.insert(found("EC213", message).of_repository(name));
         }
         closure::close(judged);
         planned.push(decide(judged, repository, &history, &moment, &mut refusals));
-        judged.votes.iter_mut().for_each(Vec::shrink_to_fit);
+        fold(judged, &asked_for);
+        usage.findings.extend(noticed::sparse(judged, repository));
     }
     refusals.of_the_run(&mut planned, policy);
     let (spoken, asked) = (evidence.spoken.len(), clusters.clusters.len());
     let images = images(&included, &mut judged, planned, &refusals, (spoken, asked));
 
-    let mut findings: BTreeSet<_> = usage.findings;
-    findings.extend(evidence.findings.drain(..));
+    let mut findings = std::mem::take(&mut usage.findings);
+    findings.extend(evidence.findings.drain(..).chain(std::mem::take(&mut refusals.findings)));
+    findings.extend(images.iter().filter_map(noticed::not_active).chain(noticed::foreign(&usage.foreign)));
+    if form.whole {
+        findings.extend(idle::patterns(policy, &included));
+    }
     let refused: Vec<Refused> = refusals.rows.into_iter().collect();
     let refused_names: BTreeSet<&str> = refused.iter().map(|refused| refused.repository.as_str()).collect();
     let summary = summary(&images, refused_names.len());
@@ -200,489 +246,5 @@ fn safer(rule: &Rule, repository: &RepositorySnapshot) -> Result<Rule, String> {
     match tag("keep").map(String::as_str) {
         None | Some("true" | "false") => Ok(rule),
         Some(value) => Err(wrong("keep", value)),
-    }
-}
-
-/// Who refuses what; by repository.
-#[derive(Default)]
-struct Refusals {
-    rows: BTreeSet<Refused>,
-    /// The first reason of each refused repository.
-    reasons: BTreeMap<String, RefusalReason>,
-}
-
-impl Refusals {
-    fn refuse(&mut self, repository: &str, refused: &Refused) {
-        let refused = Refused { repository: repository.to_owned(), ..refused.clone() };
-        let reason = self.reasons.entry(repository.to_owned()).or_insert(refused.reason);
-        *reason = refused.reason.min(*reason);
-        self.rows.insert(refused);
-    }
-
-    fn because(&mut self, repository: &str, reason: RefusalReason, message: impl Into<String>) {
-        let refused = Refused { repository: String::new(), reason, message: message.into(), by: None };
-        self.refuse(repository, &refused);
-    }
-
-    fn of_repository(
-        &mut self,
-        repository: &RepositorySnapshot,
-        tags: Option<&String>,
-        rule: &Rule,
-        registry: &RegistrySnapshot,
-        policy: &Policy,
-    ) {
-        let name = repository.repository.name.as_str();
-        if let Some(problem) = &repository.problem {
-            let reason = match problem.kind {
-                ProblemKind::AccessDenied => RefusalReason::AccessDenied,
-                ProblemKind::RegistryUnreadable => RefusalReason::RegistryUnreadable,
-                ProblemKind::ManifestUnreadable => RefusalReason::ManifestUnreadable,
-            };
-            self.because(name, reason, &problem.message);
-        }
-        if let Some(problem) = tags {
-            self.because(name, RefusalReason::RepositoryTagInvalid, problem);
-        }
-        if rule.keep_pulled_within.is_zero() {
-            return;
-        }
-        let trusted = &policy.pull_times.trusted_exclusions;
-        match &registry.exclusions {
-            Reading::Failed(message) => {
-                let message = format!("which roles leave no pull time cannot be read: {message}");
-                self.because(name, RefusalReason::PullTimesUntrusted, message);
-            }
-            Reading::Read(arns) => {
-                let own = |arn: &str| role_of(&registry.caller).is_some_and(|role| role_of(arn) == Some(role));
-                let strange = arns.iter().find(|arn| !own(arn) && !trusted.iter().any(|pattern| pattern.matches(arn)));
-                if let Some(arn) = strange {
-                    let message = format!("pulls by {arn} leave no pull time");
-                    self.because(name, RefusalReason::PullTimesUntrusted, message);
-                }
-            }
-        }
-    }
-
-    /// What is deleted here is deleted there: whoever pulls there must be known.
-    fn of_replicas(
-        &mut self,
-        name: &str,
-        evidence: &Evidence<'_>,
-        usage: &Usage,
-        policy: &Policy,
-        clusters: &Clusters,
-    ) {
-        for rule in evidence.replication.iter().filter(|rule| rule.deletes) {
-            let covers =
-                rule.prefixes.is_empty() || rule.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
-            let nobody = policy.replication.no_users.iter().any(|known| known.0 == rule.destination);
-            if covers && !nobody && users_of(&rule.destination, clusters).is_empty() {
-                let message = format!(
-                    "deletions reach {}, and no declared cluster pulls there ({} use the repository)",
-                    rule.destination,
-                    usage.used.get(name).map_or(0, BTreeSet::len)
-                );
-                self.because(name, RefusalReason::ReplicaUsersUnknown, message);
-            }
-        }
-    }
-
-    fn of_evidence(&mut self, evidence: &Evidence<'_>, judged: &[Judged<'_>]) {
-        for (scope, refused) in &evidence.refused {
-            for repository in judged {
-                let concerned = scope.is_none_or(|scope| scope.iter().any(|pattern| pattern.matches(repository.name)));
-                if concerned {
-                    self.refuse(repository.name, refused);
-                }
-            }
-        }
-    }
-
-    fn of_usage(&mut self, usage: &Usage, judged: &[Judged<'_>]) {
-        for refused in &usage.refused {
-            for repository in
-                judged.iter().filter(|judged| refused.repository == "*" || refused.repository == judged.name)
-            {
-                self.refuse(repository.name, refused);
-            }
-        }
-    }
-
-    /// The cap of the whole run: beyond it nothing is planned at all.
-    fn of_the_run(&mut self, planned: &mut [Verdicts], policy: &Policy) {
-        let count = planned.iter().map(Verdicts::planned).sum::<usize>();
-        let Cap::Entries(most) = policy.caps.per_run else { return };
-        if u64::try_from(count).is_ok_and(|count| count <= most) {
-            return;
-        }
-        for verdicts in planned {
-            let message = format!("{count} entries would go in this run, caps.perRun allows {most}");
-            self.because(&verdicts.repository, RefusalReason::CapExceeded, message);
-            verdicts.refuse();
-        }
-    }
-}
-
-/// Tells of pulls that nobody declared explains.
-fn foreign_pulls(repository: &str) -> PlanFinding {
-    PlanFinding {
-        rule: "EC213".to_owned(),
-        severity: "medium".to_owned(),
-        message: format!("{repository} was pulled from in the last 30 days by nobody whom an inventory names"),
-        remedy: PlanRemedy {
-            text: "find who pulls: declare that cluster, or list its images in pins.keepLists".to_owned(),
-        },
-    }
-}
-
-/// Returns the name of the role in an ARN of a role, or of a session of it.
-fn role_of(arn: &str) -> Option<&str> {
-    let (_, resource) = arn.rsplit_once(':')?;
-    let mut parts = resource.split('/');
-    match parts.next()? {
-        "assumed-role" => parts.next(),
-        "role" => parts.next_back(),
-        _ => None,
-    }
-}
-
-/// Returns the clusters that pull from a registry, as they declare it.
-fn users_of(registry: &crate::images::RegistryId, clusters: &Clusters) -> Vec<String> {
-    let pulls = |cluster: &&Cluster| cluster.registries.iter().any(|known| known.0 == *registry);
-    clusters.clusters.iter().filter(pulls).map(|cluster| cluster.name.clone()).collect()
-}
-
-/// What becomes of the entries of one repository.
-struct Verdicts {
-    repository: String,
-    decisions: Vec<Decision>,
-    /// No vote but that of the quarantine, a refusal or a rule that only reports.
-    candidates: Vec<bool>,
-    because: Vec<Vec<String>>,
-    births: Vec<Option<Timestamp>>,
-}
-
-impl Verdicts {
-    fn planned(&self) -> usize {
-        self.decisions.iter().filter(|decision| **decision != Decision::Keep).count()
-    }
-
-    fn refuse(&mut self) {
-        for (decision, candidate) in self.decisions.iter_mut().zip(&mut self.candidates) {
-            if *decision != Decision::Keep {
-                (*decision, *candidate) = (Decision::Keep, true);
-            }
-        }
-    }
-}
-
-/// Decides over one repository whose votes are cast and closed.
-fn decide(
-    judged: &mut Judged<'_>,
-    repository: &RepositorySnapshot,
-    history: &History<'_>,
-    moment: &Moment<'_>,
-    refusals: &mut Refusals,
-) -> Verdicts {
-    let candidates: Vec<bool> = judged.votes.iter().map(Vec::is_empty).collect();
-    let mut because = vec![Vec::new(); candidates.len()];
-    for at in (0..candidates.len()).filter(|at| candidates[*at]) {
-        match quarantine(judged.rule, history.of(repository.entries[at].digest), moment) {
-            Ok(said) => because[at].extend(said),
-            Err(said) => judged.vote(at, VoteKind::RecentUse, said, None),
-        }
-    }
-    closure::close(judged);
-    let refused = refusals.reasons.contains_key(judged.name);
-    let decisions = repository.entries.iter().enumerate().map(|(at, entry)| {
-        if refused || !judged.votes[at].is_empty() {
-            return Decision::Keep;
-        }
-        match (judged.rule.action, &entry.status) {
-            (Action::Report, _) => Decision::Keep,
-            (Action::Archive, _) | (Action::ArchiveThenDelete, Status::Active) => Decision::Archive,
-            (Action::ArchiveThenDelete, _) => {
-                let since = entry.last_archived_at.map(|archived| moment.now.duration_since(archived));
-                if since.is_some_and(|since| since >= judged.rule.archive_for.0) {
-                    Decision::Delete
-                } else {
-                    Decision::Keep
-                }
-            }
-            (Action::Delete, _) => Decision::Delete,
-        }
-    });
-    let decisions: Vec<Decision> = decisions.collect();
-    let candidates =
-        candidates.iter().zip(&decisions).map(|(candidate, decision)| *candidate && *decision == Decision::Keep);
-    let births = (0..decisions.len()).map(|at| votes::born(repository, at, history)).collect();
-    let (repository_name, candidates) = (judged.name.to_owned(), candidates.collect());
-    let mut verdicts = Verdicts { repository: repository_name, candidates, decisions, because, births };
-    let (planned, all) = (verdicts.planned(), repository.entries.len());
-    let caps = &moment.policy.caps;
-    let exceeded = match (caps.share, caps.per_repository) {
-        (Cap::Percent(percent), _) if planned * 100 > all * usize::from(percent) => {
-            Some(format!("{planned} of {all} entries would go, caps.share allows {percent}%"))
-        }
-        (_, Cap::Entries(most)) if u64::try_from(planned).is_ok_and(|planned| planned > most) => {
-            Some(format!("{planned} entries would go, caps.perRepository allows {most}"))
-        }
-        _ => None,
-    };
-    if let Some(message) = exceeded {
-        refusals.because(judged.name, RefusalReason::CapExceeded, message);
-        verdicts.refuse();
-    }
-    verdicts
-}
-
-/// Says since when an entry has been a candidate, or, as an error, that it has not been one for long enough.
-fn quarantine(
-    rule: &Rule,
-    history: Option<&super::state::EntryHistory>,
-    moment: &Moment<'_>,
-) -> Result<Option<String>, String> {
-    let Some(quarantine) = rule.quarantine else { return Ok(None) };
-    let row = history.and_then(|history| {
-        let since = history.candidate_since?;
-        let used = history.last_used.is_some_and(|used| used > since);
-        (!used).then(|| (since, history.candidate_plans.iter().filter(|at| **at != moment.now).count() + 1))
-    });
-    let (since, plans) = row.unwrap_or((moment.now, 1));
-    let from = since.checked_add(quarantine.apart.0).unwrap_or(Timestamp::MAX);
-    let enough = u64::try_from(plans).is_ok_and(|plans| plans >= quarantine.plans);
-    if enough && moment.now >= from {
-        return Ok(Some(format!("candidate since {} in {plans} plans", since.strftime("%Y-%m-%d"))));
-    }
-    Err(format!(
-        "quarantine: candidate since {since}, may go from {from} in plan {} of {}",
-        quarantine.plans.max(1),
-        quarantine.plans
-    ))
-}
-
-/// Puts the entries of all repositories together.
-fn images(
-    included: &[(&RepositorySnapshot, &Rule)],
-    judged: &mut [Judged<'_>],
-    planned: Vec<Verdicts>,
-    refusals: &Refusals,
-    (spoken, asked): (usize, usize),
-) -> Vec<PlannedImage> {
-    let mut images = Vec::with_capacity(included.iter().map(|(repository, _)| repository.entries.len()).sum());
-    for (((repository, _), judged), mut verdicts) in included.iter().zip(judged).zip(planned) {
-        let orders = orders(&judged.graph, &verdicts.decisions);
-        let refused = refusals.reasons.get(judged.name).map(|reason| format!("refused/{}", reason.word()));
-        let mut order: Vec<usize> = (0..repository.entries.len()).collect();
-        order.sort_unstable_by_key(|at| repository.entries[*at].digest);
-        for at in order {
-            let entry = &repository.entries[at];
-            let mut kept = folded(std::mem::take(&mut judged.votes[at]));
-            if let Some(by) = refused.as_ref().filter(|_| kept.is_empty()) {
-                kept.push(Vote { vote: VoteKind::Unknown, by: by.clone(), path: None, more: None });
-            }
-            let born = verdicts.births[at];
-            let decision = verdicts.decisions[at];
-            let mut because = std::mem::take(&mut verdicts.because[at]);
-            if decision == Decision::Keep {
-                because.clear();
-            } else {
-                let age =
-                    born.map(|born| format!("born {}, older than {}", born.strftime("%Y-%m-%d"), judged.rule.min_age));
-                because.extend(age);
-                because.push(format!("no reference in {spoken} of {asked} clusters"));
-                because.sort();
-            }
-            let index = repository.indexes.get(&entry.digest);
-            let children: BTreeSet<_> =
-                index.into_iter().flat_map(|index| &index.children).map(|child| child.digest).collect();
-            images.push(PlannedImage {
-                repository: judged.name.to_owned(),
-                digest: entry.digest,
-                tags: sorted(&entry.tags),
-                decision,
-                kept,
-                candidate: verdicts.candidates[at],
-                because,
-                class: judged.graph.classes[at],
-                media_type: entry.media_type.clone(),
-                status: entry.status.clone(),
-                pushed_at: entry.pushed_at,
-                born,
-                last_pulled_at: entry.last_pulled_at,
-                bytes: entry.bytes,
-                children: children.into_iter().collect(),
-                subjects: judged.graph.subjects[at].clone(),
-                order: orders[at],
-            });
-        }
-    }
-    images
-}
-
-fn sorted(tags: &[String]) -> Vec<String> {
-    let mut tags = tags.to_vec();
-    tags.sort_unstable();
-    tags
-}
-
-/// Sorts votes, drops doubles, and says how many more of a kind there are.
-fn folded(mut votes: Vec<Vote>) -> Vec<Vote> {
-    votes.sort_unstable();
-    votes.dedup();
-    let mut folded: Vec<Vote> = Vec::new();
-    let mut of_kind = 0;
-    for vote in votes {
-        of_kind = if folded.last().is_some_and(|last| last.vote == vote.vote) { of_kind + 1 } else { 1 };
-        if of_kind <= MOST_VOTES {
-            folded.push(vote);
-        } else if let Some(last) = folded.last_mut() {
-            last.more = Some(last.more.unwrap_or(0) + 1);
-        }
-    }
-    folded.shrink_to_fit();
-    folded
-}
-
-/// Returns for every planned entry how many steps must be done before it, counted from 1: parents before children,
-/// subjects before what is attached to them.
-fn orders(graph: &Graph<'_>, decisions: &[Decision]) -> Vec<Option<u64>> {
-    let is_planned = |at: &usize| decisions[*at] != Decision::Keep;
-    let mut orders: Vec<Option<u64>> = vec![None; decisions.len()];
-    // Depth first, each entry after everything that must go before it. An entry that is met again on the way to itself
-    // closes a circle through a subject, whose edge is then left out.
-    let mut on_the_way = BTreeSet::new();
-    for start in (0..decisions.len()).filter(is_planned) {
-        let mut open = vec![(start, false)];
-        while let Some((at, ready)) = open.pop() {
-            if orders[at].is_some() {
-                continue;
-            }
-            let subjects = graph.subjects[at].iter().filter_map(|subject| graph.by_digest(*subject));
-            let before: Vec<usize> = graph.parents[at].iter().copied().chain(subjects).filter(is_planned).collect();
-            if ready {
-                let highest = before.iter().filter_map(|other| orders[*other]).max();
-                orders[at] = Some(highest.unwrap_or(0) + 1);
-                on_the_way.remove(&at);
-                continue;
-            }
-            on_the_way.insert(at);
-            open.push((at, true));
-            open.extend(before.into_iter().filter(|other| !on_the_way.contains(other)).map(|other| (other, false)));
-        }
-    }
-    orders
-}
-
-fn summary(images: &[PlannedImage], refused: usize) -> Summary {
-    let mut summary =
-        Summary { refused_repositories: u64::try_from(refused).unwrap_or(u64::MAX), ..Summary::default() };
-    for image in images {
-        summary.images += 1;
-        match image.decision {
-            Decision::Delete => summary.delete += 1,
-            Decision::Archive => summary.archive += 1,
-            Decision::Keep => summary.keep += 1,
-        }
-        let planned = image.decision != Decision::Keep;
-        summary.candidates += u64::from(planned || image.candidate);
-        if planned && image.class != Class::Index {
-            summary.bytes = summary.bytes.saturating_add(image.bytes.unwrap_or(0));
-        }
-    }
-    summary
-}
-
-fn resolved(policy: &Policy, moment: &Moment<'_>) -> Resolved {
-    let before = |window: Window| moment.now.checked_sub(window.0).unwrap_or(Timestamp::MIN);
-    let optional = |window: Window| Some(window).filter(|window| !window.is_zero()).map(before);
-    Resolved {
-        watermark: moment.watermark.map(|(watermark, _)| watermark),
-        expires: moment.now.checked_add(policy.max_plan_age.0).unwrap_or(Timestamp::MAX),
-        rules: policy
-            .rules
-            .iter()
-            .map(|rule| ResolvedRule {
-                name: rule.name.clone(),
-                pushed_before: before(rule.min_age),
-                used_before: optional(rule.keep_used_within),
-                pulled_before: optional(rule.keep_pulled_within),
-            })
-            .collect(),
-    }
-}
-
-/// A declared cluster, as plans have it.
-pub(super) fn planned_cluster(cluster: &Cluster) -> PlannedCluster {
-    let path = |path: &std::path::PathBuf| path.display().to_string();
-    let (mut context, mut inventory, mut manifests) = (None, None, Vec::new());
-    match &cluster.source {
-        Some(ClusterSource::Context(name)) => context = Some(name.clone()),
-        Some(ClusterSource::Inventory(file)) => inventory = Some(path(file)),
-        Some(ClusterSource::Manifests(files)) => manifests = files.iter().map(path).collect(),
-        None => {}
-    }
-    PlannedCluster {
-        name: cluster.name.clone(),
-        context,
-        inventory,
-        manifests,
-        uid: cluster.uid.clone(),
-        standby_of: cluster.standby_of.clone(),
-        registries: cluster.registries.iter().map(|registry| registry.0.to_string()).collect(),
-        repositories: cluster
-            .repositories
-            .as_ref()
-            .map(|patterns| patterns.iter().map(|pattern| pattern.text.clone()).collect()),
-        hibernated_since: cluster.hibernated_since.map(|date| date.to_string()),
-        retired: cluster
-            .retired
-            .as_ref()
-            .map(|retired| PlannedRetired { at: retired.at.to_string(), wait: retired.wait.to_string() }),
-        public_key: cluster.public_key.as_ref().map(path),
-    }
-}
-
-fn planned_inventory(inventory: &Inventory, cluster: &str) -> PlannedInventory {
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    PlannedInventory {
-        cluster: cluster.to_owned(),
-        uid: inventory.uid.clone(),
-        started_at: inventory.started_at,
-        taken_at: inventory.taken_at,
-        complete: inventory.complete,
-        references: count(inventory.references.len()),
-        kinds: count(inventory.kinds.len()),
-        suspicious: count(inventory.suspicious.len()),
-        sha256: inventory.sha256.clone(),
-    }
-}
-
-fn planned_replication(rule: &super::snapshot::ReplicationRule, clusters: &Clusters) -> PlannedReplication {
-    PlannedReplication {
-        destination: rule.destination.to_string(),
-        prefixes: rule.prefixes.clone(),
-        deletes: rule.deletes,
-        users: users_of(&rule.destination, clusters),
-    }
-}
-
-fn planned_repository(repository: &RepositorySnapshot, rule: &Rule, evidence: &Evidence<'_>) -> PlannedRepository {
-    let name = &repository.repository.name;
-    let archived = repository.entries.iter().filter(|entry| entry.status == Status::Archived).count();
-    let covers = |rule: &&super::snapshot::ReplicationRule| {
-        !rule.deletes
-            && (rule.prefixes.is_empty() || rule.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str())))
-    };
-    let copies = evidence.replication.iter().filter(covers);
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    PlannedRepository {
-        name: name.clone(),
-        arn: repository.repository.arn.clone(),
-        rule: rule.name.clone(),
-        entries: count(repository.entries.len()),
-        archived: count(archived),
-        notes: copies.map(|rule| format!("copies remain in {}", rule.destination)).collect(),
     }
 }

@@ -138,6 +138,8 @@ pub struct Replication {
 pub struct PreviewPage {
     /// How far it is.
     pub status: PreviewStatus,
+    /// Text of the policy that it is of, which need not be the repository's.
+    pub policy: Option<String>,
     /// What would happen.
     pub results: Vec<PreviewResult>,
     /// Token of the next page; `None` at the end.

@@ -1,6 +1,8 @@
 //! What earlier runs saw: first sightings of tags, uses, candidates, deployed images.
 
+mod reads;
 mod record;
+mod uses;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -142,7 +144,7 @@ pub struct TagHistory {
 /// The newest use of a key, recorded without asking the registry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyUse {
-    /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
+    /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST` of the registry, else the whole reference of another one.
     pub key: String,
     /// Newest use.
     pub last: Timestamp,

@@ -1,9 +1,13 @@
 //! Whether everything in use is in the registry, can be pulled, and runs on the nodes: findings, without changing anything.
 
+mod moved;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::plan::{Class, Plan, PlanFinding, PlanRemedy, PlannedImage, VoteKind};
-use super::snapshot::{Child, RegistrySnapshot, RepositorySnapshot, Status};
+use super::findings::found;
+use super::plan::{Class, Plan, PlanFinding, PlannedImage};
+use super::planning::noticed::name;
+use super::snapshot::{Child, RegistrySnapshot, RepositorySnapshot};
 use crate::images::{Digest, HostMap, ImageRef, Inventory, Use};
 
 /// Returns what is in use and missing, archived or incomplete, sorted by rule and message: `EC101`, `EC102`, `EC104`,
@@ -12,28 +16,25 @@ use crate::images::{Digest, HostMap, ImageRef, Inventory, Use};
 /// `plan` is a fresh judgement of the registry; it knows whom every reference means.
 #[must_use]
 pub fn missing(plan: &Plan) -> Vec<PlanFinding> {
+    let of_rules = |rules: &[&str]| {
+        let carried = plan.findings.iter().filter(|finding| rules.contains(&finding.rule.as_str()));
+        carried.cloned().collect::<BTreeSet<_>>()
+    };
     let there: HashSet<(&str, Digest)> =
         plan.images.iter().map(|image| (image.repository.as_str(), image.digest)).collect();
-    let mut findings: BTreeSet<PlanFinding> =
-        plan.findings.iter().filter(|finding| finding.rule == "EC101").cloned().collect();
-    for image in &plan.images {
-        findings.extend(not_active(image));
-        let is_there = |digest: &&Digest| there.contains(&(image.repository.as_str(), **digest));
-        findings.extend(image.children.iter().find(|child| !is_there(child)).map(|child| {
-            let severity = if user(image).is_some() { "critical" } else { "medium" };
-            let message = format!("{} lists {child}, which is not in the registry", name(image));
-            finding("EC104", severity, message, "push the child again")
-        }));
-        if image.class == Class::Attached && !image.subjects.iter().any(|subject| is_there(&subject)) {
-            let message = format!("what {} is attached to is gone", name(image));
-            findings.insert(finding("EC106", "low", message, "orphanedArtifacts: delete"));
+    let mut findings = of_rules(&["EC101", "EC102", "EC104"]);
+    for image in plan.images.iter().filter(|image| image.class == Class::Attached) {
+        let is_there = |digest: &Digest| there.contains(&(image.repository.as_str(), *digest));
+        if !image.subjects.iter().any(is_there) {
+            findings.insert(of_gone_subject(image));
         }
     }
     findings.into_iter().collect()
 }
 
-/// Returns all findings of a verification: those of [`missing`], and `EC103`, indexes in use that have no image for a
-/// platform that their pods may land on.
+/// Returns all findings of a verification, `EC101` to `EC109`: those of [`missing`], what the plan noticed about
+/// references that are foreign, templated or do not parse, `EC103`, indexes in use that have no image for a platform that
+/// their pods may land on, and `EC105`, tags that mean another image now than the one that runs.
 ///
 /// Single images are not judged by platform, nor are hashed inventories. A variant fits when it is equal or one side
 /// names none.
@@ -45,6 +46,9 @@ pub fn verify(
     hosts: &HostMap,
 ) -> Vec<PlanFinding> {
     let mut findings: BTreeSet<PlanFinding> = missing(plan).into_iter().collect();
+    let carried = |finding: &&PlanFinding| matches!(finding.rule.as_str(), "EC107" | "EC108" | "EC109");
+    findings.extend(plan.findings.iter().filter(carried).cloned());
+    findings.extend(moved::tags(plan, registry, inventories));
     let places = Places::of(registry);
     for inventory in inventories {
         let pods = inventory.references.iter().filter(|reference| {
@@ -57,42 +61,16 @@ pub fn verify(
                 let namespace = reference.namespace.as_deref().unwrap_or("-");
                 let by = format!("{}/{namespace}/{}/{}", inventory.cluster, reference.kind, reference.name);
                 let message = format!("{} has no image for {platform}, where {by} may run", reference.image);
-                findings.insert(finding("EC103", "critical", message, "build for it, or restrict the workload"));
+                findings.insert(found("EC103", message).of(&by, &reference.image));
             }
         }
     }
     findings.into_iter().collect()
 }
 
-fn finding(rule: &str, severity: &str, message: String, remedy: &str) -> PlanFinding {
-    let remedy = PlanRemedy { text: remedy.to_owned() };
-    PlanFinding { rule: rule.to_owned(), severity: severity.to_owned(), message, remedy }
-}
-
-/// An image by its repository with its first tag, or its digest.
-fn name(image: &PlannedImage) -> String {
-    match image.tags.first() {
-        Some(tag) => format!("{}:{tag}", image.repository),
-        None => format!("{}@{}", image.repository, image.digest),
-    }
-}
-
-/// Who uses an image now.
-fn user(image: &PlannedImage) -> Option<&str> {
-    let in_use = image.kept.iter().find(|vote| matches!(vote.vote, VoteKind::InUse | VoteKind::Standby));
-    in_use.map(|vote| vote.by.as_str())
-}
-
-fn not_active(image: &PlannedImage) -> Option<PlanFinding> {
-    let user = user(image)?;
-    let (severity, state) = match &image.status {
-        Status::Active => return None,
-        Status::Activating => ("high", "being restored"),
-        Status::Archived => ("critical", "archived"),
-        Status::Other(_) => ("critical", "in a state that is not known here"),
-    };
-    let message = format!("{} is used by {user} and is {state}: it cannot be pulled", name(image));
-    Some(finding("EC102", severity, message, &format!("kubectl ecr-clean restore {}", name(image))))
+fn of_gone_subject(image: &PlannedImage) -> PlanFinding {
+    let name = name(image);
+    found("EC106", format!("what {name} is attached to is gone")).of_image(&image.repository, &name)
 }
 
 /// Where tags of a registry point.
@@ -125,7 +103,7 @@ impl<'a> Places<'a> {
 }
 
 /// Whether a child runs on a platform, as in `linux/arm/v7`. One that names no platform may run anywhere.
-fn fits(child: &Child, platform: &str) -> bool {
+pub(super) fn fits(child: &Child, platform: &str) -> bool {
     let Some(own) = &child.platform else { return true };
     let (mut own, mut wanted) = (own.split('/'), platform.split('/'));
     let same = own.next() == wanted.next() && own.next() == wanted.next();

@@ -4,20 +4,26 @@
 //! resource nobody has heard of is read as well as a `Deployment`.
 
 mod helm;
+mod platforms;
 mod pod;
 mod text;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::hosts::HostMap;
-use super::inventory::{Coverage, Pinned, Reference, Rewritten, Scan, Secrets, Suspicion, Suspicious, Switch, Use};
+use super::inventory::{
+    Coverage, Pinned, PlatformNodes, Reference, Rewritten, Scan, Secrets, Suspicion, Suspicious, Switch, Use,
+};
 use super::parse::is_ecr_like;
 use super::reference::ImageRef;
 use crate::kinds::{ObjectMeta, Time};
+use crate::scheduling::PlaceNode;
+use platforms::Nodes;
 pub use pod::*;
 use walk::{Mention, Walk, What};
 
@@ -70,6 +76,8 @@ pub struct Found {
     pub rewritten: Vec<Rewritten>,
     /// What looks like a reference and is none.
     pub suspicious: Vec<Suspicious>,
+    /// What the nodes that were read can run.
+    pub platforms: Vec<PlatformNodes>,
     /// What was looked at beside.
     pub coverage: Coverage,
 }
@@ -96,8 +104,9 @@ type Place = (String, String, String);
 pub struct Collector<'a> {
     hosts: &'a HostMap,
     scan: &'a Scan,
-    /// References without pods and start, and these two beside.
-    references: BTreeMap<Reference, (u64, Option<Timestamp>)>,
+    /// References without pods, start and platforms, and what becomes these beside.
+    references: BTreeMap<Reference, Folded>,
+    nodes: Nodes,
     suspicious: BTreeSet<Suspicious>,
     pinned: BTreeSet<Pinned>,
     /// Objects and namespaces (kind `Namespace`, no namespace) whose references are all kept.
@@ -126,6 +135,22 @@ struct Origin {
     spec_place: bool,
     owner: Option<String>,
     revision: Option<i64>,
+}
+
+/// What many mentions of one reference are folded into.
+#[derive(Debug, Default)]
+struct Folded {
+    pods: u64,
+    started: Option<Timestamp>,
+    places: BTreeSet<Arc<str>>,
+}
+
+impl Folded {
+    fn add(&mut self, other: Self) {
+        self.pods += other.pods;
+        self.started = [self.started, other.started].into_iter().flatten().min();
+        self.places.extend(other.places);
+    }
 }
 
 /// What a pod adds to a mention.
@@ -160,6 +185,7 @@ impl<'a> Collector<'a> {
             hosts,
             scan,
             references: BTreeMap::new(),
+            nodes: Nodes::default(),
             suspicious: BTreeSet::new(),
             pinned: BTreeSet::new(),
             kept: BTreeSet::new(),
@@ -180,11 +206,10 @@ impl<'a> Collector<'a> {
 
     /// Takes everything that another has found.
     pub fn merge(&mut self, other: Self) {
-        for (reference, (pods, started)) in other.references {
-            let entry = self.references.entry(reference).or_default();
-            entry.0 += pods;
-            entry.1 = [entry.1, started].into_iter().flatten().min();
+        for (reference, folded) in other.references {
+            self.references.entry(reference).or_default().add(folded);
         }
+        self.nodes.merge(other.nodes);
         self.suspicious.extend(other.suspicious);
         self.pinned.extend(other.pinned);
         self.kept.extend(other.kept);
@@ -270,10 +295,30 @@ impl<'a> Collector<'a> {
                 };
                 let path = format!("status.{list}[{at}].{field}");
                 let container = Some(container.name.clone()).filter(|name| !name.is_empty());
-                let mention = Mention { path, container, structural: true, what };
+                let mention = Mention { path, container, structural: true, place: None, what };
                 self.record(&origin, mention, Seen { spec: spec.clone(), started, pods: 1 });
             }
         }
+    }
+
+    /// Takes a node: what it runs on, and with the scan's `nodeImages` what it has pulled.
+    pub fn add_node(&mut self, node: &PlaceNode) {
+        let images = node.status.iter().flat_map(|status| &status.images).flat_map(|image| &image.names);
+        let origin = Origin {
+            namespace: None,
+            kind: "Node".to_owned(),
+            name: node.metadata.name.clone(),
+            r#use: Use::Node,
+            spec_place: false,
+            owner: None,
+            revision: None,
+        };
+        for name in images.filter(|_| self.scan.node_images == Switch::On) {
+            let (path, what) = ("status.images".to_owned(), What::Image(name.clone()));
+            let mention = Mention { path, container: None, structural: true, place: None, what };
+            self.record(&origin, mention, Seen::default());
+        }
+        self.nodes.add(node);
     }
 
     /// Takes any object as JSON; pods, workloads, Helm's releases and custom resources alike.
@@ -313,7 +358,7 @@ impl<'a> Collector<'a> {
                 return;
             }
             ("", "ConfigMap") => origin.r#use = Use::Text,
-            ("", "Node") => return self.node(object, &origin),
+            ("", "Node") => return self.add_node(&crate::kinds::read::<PlaceNode>(object.clone()).0),
             ("" | "events.k8s.io", "Event") => return self.event(object, &origin),
             ("apps", "ReplicaSet") => {
                 let replicas = object.pointer("/spec/replicas").and_then(Value::as_i64);
@@ -354,6 +399,9 @@ impl<'a> Collector<'a> {
             self.owners.insert(place, (owner.kind.clone(), owner.name.clone()));
         }
         let mut walk = Walk::new(self.hosts, origin.r#use != Use::Text);
+        if (group, kind) == ("apps", "DaemonSet") {
+            walk = walk.of_daemon();
+        }
         walk.object(object);
         for mut mention in walk.mentions() {
             // Annotations are texts, whatever their keys say.
@@ -371,15 +419,15 @@ impl<'a> Collector<'a> {
             r#use: Use::Declared,
             ..Reference::default()
         };
-        self.references.insert(reference, (0, None));
+        self.references.insert(reference, Folded::default());
     }
 
     /// Returns what was found, owners resolved and pins applied.
     #[must_use]
     pub fn finish(mut self) -> Found {
         let references = std::mem::take(&mut self.references);
-        let mut folded: BTreeMap<Reference, (u64, Option<Timestamp>)> = BTreeMap::new();
-        for (mut reference, (pods, started)) in references {
+        let mut folded: BTreeMap<Reference, Folded> = BTreeMap::new();
+        for (mut reference, seen) in references {
             let place = place_of(&reference);
             let runs_now =
                 reference.r#use == Use::Revision && (self.current.contains(&place) || self.is_deployed(&reference));
@@ -388,13 +436,11 @@ impl<'a> Collector<'a> {
             }
             if matches!(reference.r#use, Use::Pod | Use::Status | Use::Finished)
                 && let Some((kind, name)) = self.workload(&place)
-                && pods > 0
+                && seen.pods > 0
             {
                 (reference.kind, reference.name) = (kind, name);
             }
-            let entry = folded.entry(reference).or_default();
-            entry.0 += pods;
-            entry.1 = [entry.1, started].into_iter().flatten().min();
+            folded.entry(reference).or_default().add(seen);
         }
         let rewritten = self.rewritten();
         for reference in folded.keys() {
@@ -413,9 +459,11 @@ impl<'a> Collector<'a> {
                 self.pinned.insert(Pinned { namespace, source, image });
             }
         }
-        let finished = folded.into_iter().map(|(reference, (pods, started_at))| Reference {
-            pods: Some(pods).filter(|pods| *pods > 0),
-            started_at,
+        let mut nodes = self.nodes;
+        let finished = folded.into_iter().map(|(reference, seen)| Reference {
+            pods: Some(seen.pods).filter(|pods| *pods > 0),
+            started_at: seen.started,
+            platforms: nodes.platforms(&seen.places),
             ..reference
         });
         let mut references: Vec<Reference> = finished.collect();
@@ -428,6 +476,7 @@ impl<'a> Collector<'a> {
             pinned: self.pinned.into_iter().collect(),
             rewritten,
             suspicious: self.suspicious.into_iter().collect(),
+            platforms: nodes.counted(),
             coverage: self.coverage,
         }
     }
@@ -464,6 +513,7 @@ impl<'a> Collector<'a> {
                 kind,
                 name,
                 container: container.clone(),
+                ..Rewritten::default()
             });
         }
         rewritten.into_iter().collect()
@@ -472,7 +522,7 @@ impl<'a> Collector<'a> {
     /// Keeps a mention; where the object's own texts are meant, none of them is structural.
     fn record(&mut self, origin: &Origin, mention: Mention, seen: Seen) {
         let structural = mention.structural;
-        let Mention { path, container, what, .. } = mention;
+        let Mention { path, container, place, what, .. } = mention;
         match what {
             What::Image(image) => {
                 let reference = Reference {
@@ -488,9 +538,9 @@ impl<'a> Collector<'a> {
                     revision: origin.revision,
                     ..Reference::default()
                 };
-                let entry = self.references.entry(reference).or_default();
-                entry.0 += seen.pods;
-                entry.1 = [entry.1, seen.started].into_iter().flatten().min();
+                let places = place.map(|place| self.nodes.place(place)).into_iter().collect();
+                let seen = Folded { pods: seen.pods, started: seen.started, places };
+                self.references.entry(reference).or_default().add(seen);
             }
             What::Suspicious(text, reason) => {
                 self.suspicious.insert(Suspicious {
@@ -593,19 +643,6 @@ impl<'a> Collector<'a> {
         for mut mention in walk.mentions() {
             mention.structural = true;
             self.record(&Origin { r#use: Use::Event, spec_place: false, ..origin.clone() }, mention, Seen::default());
-        }
-    }
-
-    fn node(&mut self, object: &Value, origin: &Origin) {
-        if self.scan.node_images == Switch::Off {
-            return;
-        }
-        let images = object.pointer("/status/images").and_then(Value::as_array).into_iter().flatten();
-        let names = images.flat_map(|image| image["names"].as_array().into_iter().flatten().filter_map(Value::as_str));
-        let origin = Origin { r#use: Use::Node, spec_place: false, ..origin.clone() };
-        for name in names {
-            let (path, what) = ("status.images".to_owned(), What::Image(name.to_owned()));
-            self.record(&origin, Mention { path, container: None, structural: true, what }, Seen::default());
         }
     }
 }

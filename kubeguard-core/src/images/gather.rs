@@ -16,6 +16,7 @@ use crate::gather::discovery::Discovery;
 use crate::gather::pages::{self, Selection};
 use crate::gather::resource::Resource;
 use crate::kinds::Kind;
+use crate::scheduling::PlaceNode;
 
 /// Lists at the same time.
 const AT_ONCE: usize = 4;
@@ -43,6 +44,17 @@ const REQUIRED: &[(&str, &str, &str)] = &[
 ];
 /// Groups whose objects are measured anew for every question.
 const METRICS: &[&str] = &["metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io"];
+
+/// Returns the API version of a kind of [`REQUIRED`].
+#[cfg(feature = "ecr")]
+pub(crate) fn built_in_version(kind: &str) -> Option<&'static str> {
+    let (group, ..) = REQUIRED.iter().find(|(_, known, _)| *known == kind)?;
+    Some(match *group {
+        "apps" => "apps/v1",
+        "batch" => "batch/v1",
+        _ => "v1",
+    })
+}
 
 /// What is asked for, and by whom.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +96,10 @@ pub async fn read(
     let started_at = dated.unwrap_or_else(&clock);
     let discovery = Discovery::of(cluster).await?;
     let mut collector = Collector::new(reading.hosts, reading.scan);
-    let wanted = wanted(&discovery, reading.scan, &mut collector);
+    let (wanted, skipped) = wanted(&discovery, reading.scan);
+    for kind in skipped {
+        collector.skipped(kind);
+    }
     watch(Step::Kinds(wanted.len()));
     let mut kinds = Vec::new();
     let (pods, others): (Vec<Wanted>, Vec<Wanted>) = wanted
@@ -119,7 +134,7 @@ pub async fn read(
         complete: kinds.iter().all(decides_well),
         scan: reading.scan.clone(),
         kinds,
-        platforms: Vec::new(),
+        platforms: found.platforms,
         references: found.references,
         pinned: found.pinned,
         rewritten: found.rewritten,
@@ -160,17 +175,17 @@ async fn version(cluster: &Cluster) -> Option<String> {
 }
 
 /// A kind to read.
-struct Wanted {
-    resource: Resource,
+pub(super) struct Wanted {
+    pub(super) resource: Resource,
     need: Need,
     labels: &'static str,
     /// The server does not serve it.
     absent: bool,
 }
 
-/// Returns what is to be read of what a server serves; what the policy leaves out is noted.
-fn wanted(discovery: &Discovery, scan: &Scan, collector: &mut Collector<'_>) -> Vec<Wanted> {
-    let mut wanted = Vec::new();
+/// Returns what is to be read of what a server serves, and what the policy leaves out.
+pub(super) fn wanted(discovery: &Discovery, scan: &Scan) -> (Vec<Wanted>, Vec<String>) {
+    let (mut wanted, mut skipped) = (Vec::new(), Vec::new());
     let need = |demand: Demand| match demand {
         Demand::Off => None,
         Demand::Optional => Some(Need::Optional),
@@ -201,17 +216,18 @@ fn wanted(discovery: &Discovery, scan: &Scan, collector: &mut Collector<'_>) -> 
                 Secrets::All => (Some(Need::Optional), ""),
             },
             ("", "Event") => ((scan.events == Switch::On).then_some(Need::Optional), ""),
-            ("", "Node") => ((scan.node_images == Switch::On).then_some(Need::Optional), ""),
+            // What they run on tells where an image must run; their caches are read with them where that is asked for.
+            ("", "Node") => (Some(Need::Optional), ""),
             ("admissionregistration.k8s.io", _) => (Some(Need::Served), ""),
             (group, _) if is_built_in(group) => continue,
             _ => (need(scan.custom_resources), ""),
         };
         match need.filter(|_| !skips(resource)) {
             Some(need) => wanted.push(Wanted { resource: resource.clone(), need, labels, absent: false }),
-            None => collector.skipped(resource.to_string()),
+            None => skipped.push(resource.to_string()),
         }
     }
-    wanted
+    (wanted, skipped)
 }
 
 /// Returns whether a name fits a pattern with `*`.
@@ -295,17 +311,20 @@ async fn whole(
     selection: &Selection,
     collector: &mut Collector<'_>,
 ) -> std::result::Result<Whole, Failure> {
-    let is_pods = selection.resource.kind == ImagePod::KIND && selection.resource.group.is_empty();
+    let is = |kind: &str| selection.resource.kind == kind && selection.resource.group.is_empty();
+    let (is_pods, is_nodes) = (is(ImagePod::KIND), is(PlaceNode::KIND));
     let mut read = Whole { objects: 0, pages: 0, resource_version: String::new() };
     let mut next = String::new();
     loop {
-        let page = page(cluster, selection, &next, is_pods).await?;
+        let page = page(cluster, selection, &next, is_pods || is_nodes).await?;
         read.pages += 1;
         read.resource_version = page.resource_version;
         for item in page.items {
             let damaged = || Failure::Answer("an item cannot be read".to_owned());
             if is_pods {
                 collector.add_pod(&item.decode::<ImagePod>().ok_or_else(damaged)?);
+            } else if is_nodes {
+                collector.add_node(&item.decode::<PlaceNode>().ok_or_else(damaged)?);
             } else {
                 let mut object = item.json().ok_or_else(damaged)?;
                 // Items of a list leave out what the list says.
@@ -384,7 +403,7 @@ pub fn of_manifests<'a>(
         complete,
         scan: reading.scan.clone(),
         kinds: kinds.into_iter().map(read).collect(),
-        platforms: Vec::new(),
+        platforms: found.platforms,
         references: found.references,
         pinned: found.pinned,
         rewritten: found.rewritten,
@@ -414,8 +433,8 @@ impl Inventory {
     /// Reads an inventory's file; `file` is only named in errors.
     ///
     /// # Errors
-    /// [`Error::File`] for text that is no inventory, is cut off, is of another version, or says something else than
-    /// its own hash vouches for.
+    /// [`Error::File`] for text that is no inventory, is cut off, or is of another version; [`Error::Altered`] for one
+    /// that says something else than its own hash vouches for.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
         let wrong = |line: usize, column: usize, problem: String, hint: &str| Error::File {
             file: file.to_owned(),
@@ -442,8 +461,8 @@ impl Inventory {
             serde_json::from_value(value).map_err(|error| wrong(1, 1, format!("this is no inventory: {error}"), ""))?;
         let hash = inventory.hash();
         if inventory.sha256 != hash {
-            let problem = format!("it was altered: its hash is {}, it says {}", short(&hash), short(&inventory.sha256));
-            return Err(wrong(1, 1, problem, "take it anew; an inventory is never edited"));
+            let (file, says) = (file.to_owned(), short(&inventory.sha256).to_owned());
+            return Err(Error::Altered { file, hash: short(&hash).to_owned(), says });
         }
         Ok(inventory)
     }
@@ -485,7 +504,8 @@ mod tests {
         let text = serde_json::to_string_pretty(&inventory).unwrap();
         assert_eq!(Inventory::parse("i.json", &text).unwrap(), inventory);
         let told = |text: &str| Inventory::parse("i.json", text).unwrap_err().to_string();
-        assert!(told(&text.replace("web:1", "web:2")).contains("it was altered"));
+        let altered = Inventory::parse("i.json", &text.replace("web:1", "web:2")).unwrap_err();
+        assert!(matches!(altered, Error::Altered { .. }), "{altered}");
         assert!(told(&text[..text.len() - 3]).contains("the file is cut off"));
         assert!(told(&text.replace("kubeguard.dev/v1", "kubeguard.dev/v2")).contains("no inventory of version"));
     }

@@ -275,12 +275,24 @@ pub struct Reference {
     /// For a revision: its number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// Hidden: HMAC of the key with tag or digest.
+    /// Hidden: HMAC of the key with its tag, or with its digest where it has no tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
+    /// Hidden: HMAC of the key with its digest, where it has a tag too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest_hash: Option<String>,
+    /// Hidden: HMAC of a digest without a repository; it is one of those in `spec_repositories`, or is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bare_hash: Option<String>,
     /// Hidden: HMAC of the repository alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repository_hash: Option<String>,
+    /// Hidden, for a status: the keys that the same container's spec names, for a digest alone also its status.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spec_hashes: Vec<String>,
+    /// Hidden, for a digest alone: the repositories of those keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub spec_repositories: Vec<String>,
 }
 
 /// What naming an image in a place means.
@@ -323,21 +335,33 @@ pub struct Pinned {
 }
 
 /// A pod whose image is another than that of the template it came from.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Rewritten {
-    /// What the template says.
+    /// What the template says; empty in a hashed inventory.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub from: String,
-    /// What the pod says.
+    /// What the pod says; empty in a hashed inventory.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub to: String,
     /// Namespace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
     /// Kind of the workload.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// Name of the workload.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Container.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub container: String,
+    /// Hidden: HMAC of the repositories that the template's image may mean.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub from_hashes: Vec<String>,
+    /// Hidden: HMAC of the repositories that the pod's image may mean.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub to_hashes: Vec<String>,
 }
 
 /// A text that looks like a reference and is none.
@@ -391,6 +415,14 @@ pub struct Coverage {
     /// Objects nested deeper than is followed, as `Kind namespace/name`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub too_deep: Vec<String>,
+    /// Texts that look like a reference and name no repository, so that they cannot be hidden.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unreadable: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How references are hidden.

@@ -171,6 +171,12 @@ pub struct RegistryId {
 }
 
 impl RegistryId {
+    /// Returns the name of the Lease that whoever deletes in the registry holds.
+    #[must_use]
+    pub fn lease_name(&self) -> String {
+        format!("kubeguard-ecr-clean-{}-{}", self.account, self.region)
+    }
+
     /// Names a registry; the partition follows from the region.
     #[must_use]
     pub fn new(account: &str, region: &str) -> Self {

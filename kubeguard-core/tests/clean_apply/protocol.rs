@@ -1,7 +1,9 @@
 //! One case after the other.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+
+use jiff::SignedDuration;
+use std::collections::BTreeMap;
 
 use kubeguard_core::ecr::apply::{
     CallOutcome, Demands, Event, ItemState, Journal, SkipReason, StopReason, calls, lines,
@@ -239,11 +241,13 @@ async fn a_plan_that_was_edited_is_old_or_is_of_others_is_turned_away() {
     let mut other = Plan { registry: RegistryId::new("999999999999", "us-east-1"), ..plan.clone() };
     other.sha256 = other.hash();
     assert_eq!(stopped(&other).await, (StopReason::WrongRegistry, 5));
-    world.ahead.store(86_401, Ordering::Relaxed);
+    // By the registry's clock: this machine's may be wrong.
+    let ahead = |seconds| world.store.lock().ahead = SignedDuration::from_secs(seconds);
+    ahead(86_401);
     assert_eq!(stopped(&plan).await, (StopReason::PlanExpired, 5));
-    world.ahead.store(-301, Ordering::Relaxed);
+    ahead(-301);
     assert_eq!(stopped(&plan).await, (StopReason::PlanExpired, 5));
-    world.ahead.store(0, Ordering::Relaxed);
+    ahead(0);
     world.store.lock().caller = "999999999999".to_owned();
     assert_eq!(stopped(&plan).await, (StopReason::WrongAccount, 5));
 }

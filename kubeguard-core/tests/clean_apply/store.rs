@@ -163,6 +163,8 @@ pub(crate) struct Inner {
     pub(crate) content: BTreeMap<String, Content>,
     pub(crate) pair: Pair,
     pub(crate) caller: String,
+    /// How far its clock is ahead.
+    pub(crate) ahead: SignedDuration,
     pub(crate) replication: Vec<ReplicationRule>,
     /// By number of the call that changes something, from 1.
     pub(crate) faults: BTreeMap<u64, Fault>,
@@ -199,6 +201,7 @@ impl Store {
             content,
             pair,
             caller: ACCOUNT.to_owned(),
+            ahead: SignedDuration::ZERO,
             replication: Vec::new(),
             faults: BTreeMap::new(),
             script: Vec::new(),
@@ -395,7 +398,7 @@ impl Registry for Store {
     }
 
     fn now(&self) -> Option<Timestamp> {
-        Some(now())
+        Some(now() + self.lock().ahead)
     }
 
     async fn caller(&self) -> Result<Caller, CallError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
@@ -37,8 +37,6 @@ pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     /// Where journal and lock are.
     pub(crate) place: PathBuf,
-    /// Seconds that this machine's clock is ahead.
-    pub(crate) ahead: AtomicI64,
     pub(crate) complete: std::sync::atomic::AtomicBool,
     pub(crate) interrupted: std::sync::atomic::AtomicBool,
 }
@@ -101,14 +99,13 @@ impl World {
             cache: ManifestCache::in_memory(),
             place: folder.path().to_owned(),
             folder,
-            ahead: AtomicI64::new(0),
             complete: true.into(),
             interrupted: false.into(),
         }
     }
 
     pub(crate) fn clock(&self) -> Timestamp {
-        now() + SignedDuration::from_secs(self.ahead.load(Ordering::Relaxed))
+        now()
     }
 
     pub(crate) fn deploy(&self, reference: &str) {
@@ -177,6 +174,7 @@ impl World {
             registry: &registry,
             state: None,
             keep_lists: &[],
+            salt: None,
             now: now(),
             tool: "test",
             offline: false,

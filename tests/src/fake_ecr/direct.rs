@@ -341,6 +341,7 @@ impl core::Registry for Direct {
             },
         });
         Ok(core::PreviewPage {
+            policy: Some(page.lifecycle_policy_text),
             status: match page.status.as_str() {
                 "IN_PROGRESS" => core::PreviewStatus::InProgress,
                 "COMPLETE" => core::PreviewStatus::Complete,

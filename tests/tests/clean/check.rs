@@ -44,6 +44,14 @@ pub(crate) fn plan(row: &Row, world: &World, plan: &Plan) {
     for image in &row.foreign {
         assert!(foreign.contains(&image.as_str()), "{name}: {foreign:?}");
     }
+    for (repository, notes) in &row.notes {
+        let found = plan.repositories.iter().find(|found| found.name == *repository);
+        let said = found.map_or_else(|| panic!("{name}: no {repository}"), |found| &found.notes);
+        assert!(notes.iter().all(|note| said.contains(note)), "{name}: {said:?}");
+    }
+    for rule in &row.findings {
+        assert!(plan.findings.iter().any(|finding| finding.rule == *rule), "{name}: {rule}: {:?}", plan.findings);
+    }
     if let Some(pages) = row.pages_of_pods {
         assert_eq!(world.pages_of_pods(), pages, "{name}");
     }

@@ -63,10 +63,16 @@ pub(crate) struct Row {
     pub(crate) problems: BTreeMap<String, ProblemKind>,
     #[serde(default)]
     pub(crate) aws_tags: BTreeMap<String, BTreeMap<String, String>>,
+    /// Lifecycle policies by repository.
+    #[serde(default)]
+    pub(crate) lifecycle: BTreeMap<String, Previewed>,
     #[serde(default)]
     pub(crate) keep_lists: Vec<String>,
     #[serde(default)]
     pub(crate) state: BTreeMap<String, History>,
+    /// Hours since uses that inventories recorded, by key.
+    #[serde(default)]
+    pub(crate) recorded: BTreeMap<String, f64>,
     #[serde(default)]
     pub(crate) dropped: Option<String>,
     #[serde(default)]
@@ -87,6 +93,12 @@ pub(crate) struct Row {
     pub(crate) partly: bool,
     #[serde(default)]
     pub(crate) foreign: Vec<String>,
+    /// What is said of repositories.
+    #[serde(default)]
+    pub(crate) notes: BTreeMap<String, Vec<String>>,
+    /// Rules of which the plan carries a finding, among others.
+    #[serde(default)]
+    pub(crate) findings: Vec<String>,
 
     /// Account of the caller.
     #[serde(default)]
@@ -128,6 +140,7 @@ pub(crate) struct Row {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the tables")]
 pub(crate) struct Told {
     pub(crate) uses: Vec<String>,
     pub(crate) objects: Vec<Value>,
@@ -139,6 +152,12 @@ pub(crate) struct Told {
     pub(crate) incomplete: Option<String>,
     pub(crate) hours_old: f64,
     pub(crate) hibernated: bool,
+    /// Its inventory hides every name.
+    pub(crate) hashed: bool,
+    /// Day on which it was taken down; its inventory counts for 14 days more.
+    pub(crate) retired: Option<jiff::civil::Date>,
+    /// It is desired state, not a cluster.
+    pub(crate) manifests: bool,
     /// Items of a page at most.
     pub(crate) pages: Option<usize>,
     /// The server forgets once where a list in pages was.
@@ -180,6 +199,21 @@ pub(crate) struct Written {
     pub(crate) archived_hours_ago: Option<f64>,
     #[serde(default)]
     pub(crate) pulled_hours_ago: Option<f64>,
+    /// Bytes of its layers by name; the same name is the same layer everywhere.
+    #[serde(default)]
+    pub(crate) layers: BTreeMap<String, u64>,
+}
+
+/// A repository's lifecycle policy, and what AWS' preview of it says.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(crate) struct Previewed {
+    /// The policy.
+    pub(crate) policy: Value,
+    /// Entries that a rule removes, by the rule's priority.
+    pub(crate) expires: BTreeMap<i64, Vec<String>>,
+    /// Entries that a rule archives.
+    pub(crate) archives: BTreeMap<i64, Vec<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -335,6 +369,7 @@ impl Row {
             artifact: None,
             archived_hours_ago: None,
             pulled_hours_ago: None,
+            layers: BTreeMap::new(),
         };
         let mut all: Vec<Written> = (1..=9).map(single).collect();
         for own in &self.entries {

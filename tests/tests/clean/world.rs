@@ -8,19 +8,19 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::access::{self, Access, Environment};
 use kubeguard_core::ecr::apply::{Applied, Apply, Demands, FileLease, Fresh, Journal};
-use kubeguard_core::ecr::clusters::{Cluster, ClusterSource, Clusters};
+use kubeguard_core::ecr::clusters::{Cluster, ClusterSource, Clusters, Retired};
 use kubeguard_core::ecr::look::{self, Look};
 use kubeguard_core::ecr::manifests::ManifestCache;
 use kubeguard_core::ecr::plan::{Decision, Plan, PlanFinding, RefusalReason};
-use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, plan};
-use kubeguard_core::ecr::policy::{Assumption, Policy};
+use kubeguard_core::ecr::planning::{Answer, Inputs, KeptImage, configs_to_read, plan};
+use kubeguard_core::ecr::policy::{Assumption, Policy, Window};
 use kubeguard_core::ecr::snapshot::{ProblemKind, RegistrySnapshot};
-use kubeguard_core::ecr::state::{CleanState, EntryHistory, KnownCluster, RepositoryHistory, TagHistory};
+use kubeguard_core::ecr::state::{CleanState, EntryHistory, KeyUse, KnownCluster, RepositoryHistory, TagHistory};
 use kubeguard_core::ecr::verify::verify;
 use kubeguard_core::images::gather::{Reading, read};
-use kubeguard_core::images::{Digest, RegistryId};
+use kubeguard_core::images::{Digest, RegistryId, Salt};
 use kubeguard_testkit::fake_ecr::{
-    ACCESS_KEY, ACCOUNT, Calls, Direct, Fault, Pairs, Push, REGION, Store, config_digest, image, index,
+    ACCESS_KEY, ACCOUNT, Calls, Direct, Fault, Lifecycle, Pairs, Push, REGION, Store, config_digest, image, index,
 };
 use kubeguard_testkit::{FakeCluster, FakeEcr, Fault as ClusterFault};
 use serde_json::{Value, json};
@@ -55,13 +55,19 @@ pub(crate) struct World {
     clusters: Arc<BTreeMap<String, FakeCluster>>,
     connected: tokio::sync::OnceCell<Vec<(String, access::Cluster)>>,
     declared: Clusters,
+    hashed: BTreeSet<String>,
     written_policy: String,
     policy: Policy,
     cache: ManifestCache,
     state: CleanState,
     keep_lists: Vec<KeptImage>,
+    salt: Salt,
     folder: tempfile::TempDir,
     access_key: Arc<Mutex<String>>,
+}
+
+fn new_salt() -> Salt {
+    Salt::new(b"what nobody can guess").expect("it is long enough")
 }
 
 fn hours(hours: f64) -> SignedDuration {
@@ -101,7 +107,8 @@ fn everywhere(value: Value, spell: &impl Fn(&str) -> String) -> Value {
 fn pushed(written: &Written, spell: impl Fn(&str) -> String) -> Push {
     let mut push = if written.children.is_empty() { image(&written.name) } else { index(&written.name) };
     for child in &written.children {
-        push = push.children([child.as_str()]);
+        // Nobody has pushed what is gone.
+        push = if child.starts_with("GONE") { push.lacking(child) } else { push.children([child.as_str()]) };
     }
     for tag in written.tags.iter().flatten() {
         push = push.tag(&spell(tag));
@@ -111,6 +118,10 @@ fn pushed(written: &Written, spell: impl Fn(&str) -> String) -> Push {
     }
     if let Some(kind) = &written.artifact {
         push = push.kind(kind);
+    }
+    if !written.layers.is_empty() {
+        let layers: Vec<(&str, u64)> = written.layers.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+        push = push.layers(&layers);
     }
     push = match written.hours_ago {
         Some(time) => push.age(hours(time)),
@@ -174,6 +185,17 @@ fn settings(row: &Row, store: &mut Store, registry: &RegistryId) {
     }
     for (repository, tags) in &row.aws_tags {
         store.repository((registry, repository.as_str())).aws_tags.clone_from(tags);
+    }
+    for (repository, previewed) in &row.lifecycle {
+        let mut lifecycle = Lifecycle::new(&previewed.policy.to_string());
+        lifecycle.polls = 0;
+        for (priority, entries) in &previewed.expires {
+            lifecycle = entries.iter().fold(lifecycle, |own, entry| own.expires(digest(store, entry), *priority));
+        }
+        for (priority, entries) in &previewed.archives {
+            lifecycle = entries.iter().fold(lifecycle, |own, entry| own.archives(digest(store, entry), *priority));
+        }
+        store.repository((registry, repository.as_str())).lifecycle = Some(lifecycle);
     }
     for setting in &row.unreadable {
         let operation = match setting.as_str() {
@@ -275,8 +297,11 @@ impl World {
         Self {
             connected: tokio::sync::OnceCell::new(),
             declared: declared(row),
+            hashed: row.clusters.iter().filter(|(_, told)| told.hashed).map(|(name, _)| name.clone()).collect(),
             state: state(row, &store, &id),
+            salt: salt(),
             keep_lists: row.keep_lists.iter().map(line).collect(),
+            salt: new_salt(),
             ecr: FakeEcr::new(store),
             id,
             clusters,
@@ -344,13 +369,17 @@ impl World {
         for (name, cluster) in self.connected.get_or_init(|| self.connect()).await {
             let reading = Reading { cluster: name, scan: &self.policy.scan, hosts: &hosts, tool: TOOL };
             let inventory = read(cluster, reading, || self.now(), |_| {}).await;
+            let inventory = inventory.map(|inventory| {
+                let hides = self.hashed.contains(name);
+                if hides { inventory.hashed(&self.salt, &self.policy.maps()) } else { inventory }
+            });
             let inventory = inventory.map_err(|error| (RefusalReason::InventoryMissing, error.to_string()));
             answers.push(Answer { cluster: name.clone(), inventory });
         }
         answers
     }
 
-    async fn look(&self, row: &Row) -> RegistrySnapshot {
+    async fn look(&self, row: &Row, answers: &[Answer]) -> RegistrySnapshot {
         let look = Look {
             replication: self.policy.replication.assume == Assumption::Read,
             pull_through: self.policy.pull_through_rules == Assumption::Read,
@@ -364,28 +393,32 @@ impl World {
             Ok(names.filter(|name| self.policy.rule_for(name).is_some()).collect())
         };
         let mut snapshot = look::snapshot(&self.registry(), included, &look).await.expect("a look");
-        let wanted: BTreeSet<Digest> = row.configs.keys().map(|name| self.digest(name)).collect();
-        for repository in snapshot.repositories.iter_mut().filter(|_| !wanted.is_empty()) {
-            let read = look::read_images(&self.registry(), repository, &wanted, &self.cache).await;
-            assert!(read.is_ok(), "{}: manifests cannot be read", row.id);
-        }
+        let wanted = configs_to_read(&self.policy, &snapshot, answers);
+        let read = look::read_configs(&self.registry(), &mut snapshot, &wanted, &self.cache).await;
+        assert!(read.is_ok(), "{}: manifests cannot be read", row.id);
         snapshot
+    }
+
+    fn inputs<'a>(&'a self, answers: &'a [Answer], registry: &'a RegistrySnapshot) -> Inputs<'a> {
+        Inputs {
+            policy: &self.policy,
+            clusters: &self.declared,
+            answers,
+            registry,
+            state: Some(&self.state),
+            keep_lists: &self.keep_lists,
+            salt: Some(&self.salt),
+            now: self.now(),
+            tool: TOOL,
+            offline: false,
+        }
     }
 
     /// Plans, and verifies by what the plan has seen.
     pub(crate) async fn plan(&self, row: &Row) -> (Plan, Vec<PlanFinding>) {
-        let (answers, registry) = (self.answers().await, self.look(row).await);
-        let plan = plan(&Inputs {
-            policy: &self.policy,
-            clusters: &self.declared,
-            answers: &answers,
-            registry: &registry,
-            state: Some(&self.state),
-            keep_lists: &self.keep_lists,
-            now: self.now(),
-            tool: TOOL,
-            offline: false,
-        });
+        let answers = self.answers().await;
+        let registry = self.look(row, &answers).await;
+        let plan = plan(&self.inputs(&answers, &registry));
         let inventories: Vec<_> = answers.iter().filter_map(|answer| answer.inventory.as_ref().ok()).collect();
         let findings = verify(&plan, &registry, &inventories, &self.policy.hosts());
         (plan, findings)
@@ -458,6 +491,7 @@ impl World {
         let fresh = Fresh::new(&self.policy, &self.declared, Some(&self.state), &self.keep_lists, TOOL, || async {
             Ok(self.answers().await)
         });
+        let fresh = fresh.with_salt(Some(&self.salt));
         let path = self.folder.path().join(Journal::name(&plan.sha256));
         let (journal, past) = Journal::open(&path, &plan.sha256).expect("a journal").expect("nobody else writes it");
         let store = self.ecr.clone();
@@ -515,7 +549,13 @@ fn declared(row: &Row) -> Clusters {
     };
     let told = row.clusters.iter().map(|(name, told)| Cluster {
         registries: told.registries.clone(),
+        source: Some(if told.manifests {
+            ClusterSource::Manifests(Vec::new())
+        } else {
+            ClusterSource::Context(name.clone())
+        }),
         hibernated_since: told.hibernated.then(|| "2026-10-01".parse().expect("a day")),
+        retired: told.retired.map(|at| Retired { at, wait: Window::days(14) }),
         ..one(name)
     });
     let standby = row.standby.iter().map(|standby| Cluster {
@@ -557,7 +597,15 @@ fn state(row: &Row, store: &Store, registry: &RegistryId) -> CleanState {
             name: "app".to_owned(),
             entries: row.state.iter().map(entry).collect(),
         }],
-        uses: Vec::new(),
+        uses: row
+            .recorded
+            .iter()
+            .map(|(key, time)| KeyUse {
+                key: spelt(key, row, store, registry),
+                last: ago(*time),
+                by: "B/team/CronJob/late".to_owned(),
+            })
+            .collect(),
         deployed: Vec::new(),
         deleted: Vec::new(),
     }

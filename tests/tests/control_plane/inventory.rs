@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kubeguard_core::access::{Access, Cluster, Environment};
+use kubeguard_core::gather::discovery::Discovery;
 use kubeguard_core::images::gather::{Reading, read};
 use kubeguard_core::images::inventory::{ReadStatus, Scan};
-use kubeguard_core::images::{HostMap, Inventory};
+use kubeguard_core::images::rights::{Every, Grant, Rights};
+use kubeguard_core::images::{HostMap, Inventory, RegistryId};
 use kubeguard_testkit::ControlPlane;
 use serde_json::{Value, json};
 
@@ -151,4 +153,56 @@ async fn every_kind_of_several_clusters_is_read_and_what_is_not_is_told() {
     assert_eq!(repositories(&one.unwrap(), &namespace), expected);
     let error = other.unwrap_err();
     assert!(error.to_string().contains("identifies the cluster"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_accepts_the_rights_and_with_exactly_them_an_inventory_is_complete() {
+    let plane = ControlPlane::shared();
+    let namespace = plane.namespace("rights");
+    let cluster = connect(plane.kubeconfig(), None).await;
+    let rights = Rights::of(&Discovery::of(&cluster).await.unwrap(), &Scan::default());
+    let grant = Grant {
+        name: namespace.clone(),
+        namespace: namespace.clone(),
+        lease: Some((namespace.clone(), RegistryId::new("111122223333", "eu-west-1"))),
+        every: Some(Every {
+            image: "registry.example.org/kubeguard:1".to_owned(),
+            schedule: "0 * * * *".to_owned(),
+            cluster: "test".to_owned(),
+            claim: "inventories".to_owned(),
+        }),
+    };
+    let yaml = rights.yaml(&grant);
+    plane.pipe(&["apply", "--server-side", "--dry-run=server", "-f", "-"], &yaml);
+    let blind = format!("system:serviceaccount:{namespace}:{namespace}");
+    assert!(inventory(plane.kubeconfig(), Some(&blind)).await.is_err(), "nothing was created yet");
+
+    plane.pipe(&["apply", "--server-side", "-f", "-"], &yaml);
+    let start = std::time::Instant::now();
+    let told = loop {
+        match inventory(plane.kubeconfig(), Some(&blind)).await {
+            Ok(told) if told.complete => break told,
+            other => assert!(start.elapsed() < Duration::from_secs(20), "{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let unread: Vec<&str> =
+        told.kinds.iter().filter(|kind| kind.status != ReadStatus::Ok).map(|kind| kind.resource.as_str()).collect();
+    assert_eq!(unread, [""; 0], "secrets and nodes too");
+    let can = |account: &str, verb: &str, what: &str| {
+        let account = format!("--as=system:serviceaccount:{namespace}:{account}");
+        plane.kubectl(&["auth", "can-i", verb, what, "-n", &namespace, &account]).status.success()
+    };
+    let apply = format!("{namespace}-apply");
+    let lease = "leases.coordination.k8s.io/kubeguard-ecr-clean-111122223333-eu-west-1";
+    assert!(can(&apply, "update", lease) && can(&apply, "create", "leases.coordination.k8s.io"));
+    for (account, verb, what) in [
+        (namespace.as_str(), "update", lease),
+        (namespace.as_str(), "get", "pods"),
+        (namespace.as_str(), "delete", "pods"),
+        (apply.as_str(), "update", "leases.coordination.k8s.io/other"),
+        (apply.as_str(), "delete", lease),
+    ] {
+        assert!(!can(account, verb, what), "{account} may {verb} {what}");
+    }
 }

@@ -77,9 +77,10 @@ pub(super) fn applied(plan: &Plan, applied: &Applied, journal: &Path, wide: bool
     let mut rows = vec![row(&["REPOSITORY", "DIGEST", "TAGS", "RESULT", "REASON"])];
     let mut done: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for item in &applied.items {
-        let plain = matches!(item.state, ItemState::Deleted | ItemState::Archived | ItemState::Gone | ItemState::Due);
+        let as_planned =
+            matches!(item.state, ItemState::Deleted | ItemState::Archived | ItemState::Gone | ItemState::Due);
         let unreached = item.reason == Some(SkipReason::NotReached);
-        if !wide && (plain || unreached) {
+        if !wide && (as_planned || unreached) {
             let word = if unreached { "not reached" } else { word(item.state) };
             *done.entry((&item.repository, word)).or_default() += 1;
         } else {
@@ -197,7 +198,7 @@ impl Doing {
         match step {
             Progress::ReadingUsage => bar.set_message("reading usage again"),
             Progress::Repository { name, done, of, .. } => {
-                bar.set_message(format!("{name}, repository {}/{of}", done + 1))
+                bar.set_message(format!("{name}, repository {}/{of}", done + 1));
             }
             Progress::Item { done, of, .. } => {
                 bar.set_length(u64::try_from(*of).unwrap_or(u64::MAX));

@@ -346,8 +346,12 @@ fn changed(work: &Work, now: &Entry, past: &Past, name: &str) -> Verdict {
     Verdict::skip(SkipReason::Changed, Some(why.to_owned())).removed(removed)
 }
 
+/// Whether our own call has archived an entry. One that somebody tags meanwhile is wanted, and so is what it lists.
 fn is_archived(work: &Work, now: &Entry, past: &Past, name: &str) -> bool {
-    work.decision == Decision::Archive && now.status == Status::Archived && past.named(name, work.digest)
+    work.decision == Decision::Archive
+        && now.status == Status::Archived
+        && past.named(name, work.digest)
+        && now.tags.iter().all(|tag| work.tags.contains(tag))
 }
 
 /// Takes over into a listing what is there of an entry after its call.

@@ -1,5 +1,6 @@
 //! Usage that is read anew, and the judgement that follows from it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use crate::ecr::policy::{Cap, Caps, Policy};
 use crate::ecr::snapshot::RegistrySnapshot;
 use crate::ecr::state::CleanState;
 use crate::error::Result;
+use crate::images::{Digest, Salt};
 
 /// Who knows what is in use, and judges by it as the plan was judged.
 pub trait Evidence: Send + Sync {
@@ -22,6 +24,10 @@ pub trait Evidence: Send + Sync {
     /// # Errors
     /// Only what leaves no answer at all; a cluster that cannot be read is part of the usage and refuses what it may use.
     fn usage(&self) -> impl Future<Output = Result<Self::Usage>> + Send;
+
+    /// Returns whose manifests must be read, by repository, before a registry is judged: see
+    /// [`configs_to_read`](planning::configs_to_read).
+    fn configs_to_read(&self, usage: &Self::Usage, registry: &RegistrySnapshot) -> BTreeMap<String, BTreeSet<Digest>>;
 
     /// Judges a registry by the policy of the plan: the very function that makes plans, with the caps off, as they are
     /// counted over what is left of the plan.
@@ -35,6 +41,7 @@ pub struct Fresh<'a, F> {
     clusters: &'a Clusters,
     state: Option<&'a CleanState>,
     keep_lists: &'a [KeptImage],
+    salt: Option<&'a Salt>,
     tool: &'a str,
     read: F,
 }
@@ -50,7 +57,14 @@ impl<'a, F> Fresh<'a, F> {
         read: F,
     ) -> Self {
         let caps = Caps { share: Cap::Off, per_repository: Cap::Off, per_run: Cap::Off };
-        Self { policy: Policy { caps, ..policy.clone() }, clusters, state, keep_lists, tool, read }
+        Self { policy: Policy { caps, ..policy.clone() }, clusters, state, keep_lists, salt: None, tool, read }
+    }
+
+    /// Takes what names in hashed inventories are hidden with.
+    #[must_use]
+    pub fn with_salt(mut self, salt: Option<&'a Salt>) -> Self {
+        self.salt = salt;
+        self
     }
 }
 
@@ -65,14 +79,19 @@ where
         (self.read)()
     }
 
+    fn configs_to_read(&self, usage: &Vec<Answer>, registry: &RegistrySnapshot) -> BTreeMap<String, BTreeSet<Digest>> {
+        planning::configs_to_read(&self.policy, registry, usage)
+    }
+
     fn judge(&self, usage: &Vec<Answer>, registry: &RegistrySnapshot, now: Timestamp) -> Plan {
-        planning::plan(&Inputs {
+        planning::plan_part(&Inputs {
             policy: &self.policy,
             clusters: self.clusters,
             answers: usage,
             registry,
             state: self.state,
             keep_lists: self.keep_lists,
+            salt: self.salt,
             now,
             tool: self.tool,
             offline: false,

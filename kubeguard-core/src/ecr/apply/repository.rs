@@ -147,6 +147,7 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
             Ok(listing) => listing,
             Err(verdict) => return self.skip_rest(name, &verdict),
         };
+        self.read_configs(settings, &mut listing).await?;
         let restored = as_planned(&listing, &planned, &self.past);
         let before = self.judge(settings, std::slice::from_ref(restored.as_ref().unwrap_or(&listing)))?;
         if let Some(refused) = before.refused.iter().find(|refused| refused.repository == name) {
@@ -214,6 +215,30 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
                 Err(self.unread(name, reason, problem.message.clone()))
             }
         })
+    }
+
+    /// Reads the manifests that tell which images bare digests of pods are.
+    async fn read_configs(
+        &mut self,
+        settings: &RegistrySnapshot,
+        listing: &mut RepositorySnapshot,
+    ) -> Result<(), Halt> {
+        let Some((usage, _)) = &self.usage else { return Ok(()) };
+        let hollow = empty(listing.repository.clone());
+        let alone = vec![std::mem::replace(listing, hollow)];
+        let mut registry = RegistrySnapshot { repositories: alone, ..settings.clone() };
+        let wanted = self.apply.evidence.configs_to_read(usage, &registry);
+        if let Some(read) = registry.repositories.pop() {
+            *listing = read;
+        }
+        let name = listing.repository.name.clone();
+        let Some(digests) = wanted.get(&name) else { return Ok(()) };
+        match look::read_images(self.apply.registry, listing, digests, self.apply.manifests).await {
+            // What cannot be read explains nothing, and what it may be is kept.
+            Ok(_) => Ok(()),
+            Err(look::Trouble::Credentials(error)) => Err(Stop::new(StopReason::Credentials, error.to_string()).into()),
+            Err(trouble) => Err(trouble.error(format!("read manifests of {name}")).into()),
+        }
     }
 
     fn unread(&mut self, name: &str, reason: RefusalReason, message: String) -> Verdict {

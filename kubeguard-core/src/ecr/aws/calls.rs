@@ -245,6 +245,7 @@ impl Registry for Ecr {
             .await?;
         Ok(PreviewPage {
             status: answers::preview_status(answer.status.as_ref()),
+            policy: answer.lifecycle_policy_text,
             results: answer.preview_results.unwrap_or_default().into_iter().map(answers::preview_result).collect(),
             next: answer.next_token.filter(|token| !token.is_empty()),
         })

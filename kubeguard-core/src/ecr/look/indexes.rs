@@ -1,11 +1,11 @@
 //! Manifests that a look needs: of every index, once; of single images only where somebody asks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Problem, Stop, Trouble, entries};
 use crate::ecr::manifests::{ImageManifest, ManifestCache, check};
 use crate::ecr::registry::{BATCH, Registry};
-use crate::ecr::snapshot::{Entry, IndexManifest, RepositorySnapshot};
+use crate::ecr::snapshot::{Entry, IndexManifest, RegistrySnapshot, RepositorySnapshot};
 use crate::images::Digest;
 
 const INDEX_TYPES: [&str; 2] =
@@ -111,6 +111,29 @@ pub async fn read_images<R: Registry>(
         read.layers.extend(image.layers.map(|layers| (digest, layers)));
     }
     ended(result)
+}
+
+/// Reads the manifests of some images of a whole look, by repository, into [`RepositorySnapshot::configs`].
+///
+/// For those that [`configs_to_read`](crate::ecr::planning::configs_to_read) names. A manifest that cannot be had or read
+/// explains nothing: whoever runs such a digest may run any image that was there.
+///
+/// # Errors
+/// As an [`Error`](crate::error::Error), a [`Trouble`]: credentials that are not valid, or a cache that cannot be used.
+pub async fn read_configs<R: Registry>(
+    registry: &R,
+    snapshot: &mut RegistrySnapshot,
+    wanted: &BTreeMap<String, BTreeSet<Digest>>,
+    cache: &ManifestCache,
+) -> crate::error::Result<()> {
+    for repository in &mut snapshot.repositories {
+        let name = repository.repository.name.clone();
+        if let Some(digests) = wanted.get(&name) {
+            let read = read_images(registry, repository, digests, cache).await;
+            read.map_err(|trouble| trouble.error(format!("read manifests of {name}")))?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives every manifest to `take`, from the cache or, once in its life, from the registry.

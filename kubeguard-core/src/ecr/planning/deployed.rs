@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::super::plan::VoteKind;
-use super::super::snapshot::{Reading, RepositorySnapshot};
+use super::super::snapshot::{RegistrySnapshot, RepositorySnapshot};
 use super::super::state::CleanState;
 use super::Inputs;
 use super::names::Names;
@@ -22,21 +22,8 @@ pub(in crate::ecr) struct Running {
 
 /// Returns what the templates of all workloads name and the registry has.
 pub(in crate::ecr) fn running(inputs: &Inputs<'_>) -> BTreeSet<Running> {
-    let pull_through = match &inputs.registry.pull_through {
-        Reading::Read(rules) => rules.as_slice(),
-        Reading::Failed(_) => &[],
-    };
-    let replication = match &inputs.registry.replication {
-        Reading::Read(rules) => rules.as_slice(),
-        Reading::Failed(_) => &[],
-    };
-    let mut names = Names::new(&inputs.registry.registry, inputs.policy, pull_through, replication);
-    let mut repositories: HashMap<&str, Tags<'_>> = inputs
-        .registry
-        .repositories
-        .iter()
-        .map(|repository| (repository.repository.name.as_str(), Tags { repository, tags: None }))
-        .collect();
+    let mut names = Names::of(inputs.policy, inputs.registry);
+    let mut repositories = Tags::of(inputs.registry);
     let mut running = BTreeSet::new();
     let inventories =
         inputs.answers.iter().filter_map(|answer| Some((&answer.cluster, answer.inventory.as_ref().ok()?)));
@@ -78,13 +65,19 @@ pub(super) fn cast(state: Option<&CleanState>, repositories: &mut [Judged<'_>]) 
 }
 
 /// The tags of one repository, put in order when they are first asked for.
-struct Tags<'a> {
+pub(super) struct Tags<'a> {
     repository: &'a RepositorySnapshot,
     tags: Option<HashMap<&'a str, Digest>>,
 }
 
-impl Tags<'_> {
-    fn digest(&mut self, tag: &str) -> Option<Digest> {
+impl<'a> Tags<'a> {
+    /// Returns those of all repositories, by name.
+    pub(super) fn of(registry: &'a RegistrySnapshot) -> HashMap<&'a str, Self> {
+        let all = registry.repositories.iter();
+        all.map(|repository| (repository.repository.name.as_str(), Self { repository, tags: None })).collect()
+    }
+
+    pub(super) fn digest(&mut self, tag: &str) -> Option<Digest> {
         let entries = &self.repository.entries;
         let tags = self.tags.get_or_insert_with(|| {
             entries.iter().flat_map(|entry| entry.tags.iter().map(|tag| (tag.as_str(), entry.digest))).collect()

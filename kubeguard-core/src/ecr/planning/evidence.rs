@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::super::clusters::{Cluster, ClusterSource, Clusters};
-use super::super::plan::{PlanFinding, PlanRemedy, RefusalReason, Refused};
+use super::super::clusters::{Cluster, ClusterSource};
+use super::super::findings::found;
+use super::super::plan::{PlanFinding, RefusalReason, Refused};
 use super::super::policy::{Assumption, Pattern, Policy};
 use super::super::snapshot::{Reading, RegistrySnapshot, ReplicationRule};
 use super::super::state::CleanState;
-use super::Answer;
+use super::Inputs;
+use super::hidden::is_readable;
 use super::usage::Spoken;
-use crate::images::inventory::Scan;
-use crate::images::{ImageRef, Inventory};
+use crate::images::hashed::ALGORITHM;
+use crate::images::inventory::{KindRead, Need, ReadStatus, Scan};
+use crate::images::{ImageRef, Inventory, Salt, Use};
 
 /// What is missing, and for which repositories.
 pub(super) struct Evidence<'a> {
@@ -29,36 +32,27 @@ fn refusal(reason: RefusalReason, message: String, by: Option<&str>) -> Refused 
 }
 
 /// Holds the answers against what was declared.
-pub(super) fn weigh<'a>(
-    policy: &Policy,
-    clusters: &'a Clusters,
-    answers: &'a [Answer],
-    registry: &'a RegistrySnapshot,
-    state: Option<&CleanState>,
-    now: Timestamp,
-) -> Evidence<'a> {
+pub(super) fn weigh<'a>(inputs: &Inputs<'a>) -> Evidence<'a> {
+    let Inputs { policy, clusters, answers, registry, state, salt, now, .. } = *inputs;
     let mut evidence = Evidence { spoken: Vec::new(), refused: Vec::new(), findings: Vec::new(), replication: &[] };
     let mut uids: BTreeMap<&str, &str> = BTreeMap::new();
     for cluster in &clusters.clusters {
-        let Some(source) = &cluster.source else { continue };
         if cluster.retired.as_ref().and_then(super::super::clusters::Retired::until).is_some_and(|until| until <= now) {
             continue;
         }
         let answer = answers.iter().find(|answer| answer.cluster == cluster.name);
+        // A standby is not asked; what somebody says for it counts all the same.
+        if cluster.source.is_none() && answer.is_none() {
+            continue;
+        }
         let spoken = answer.and_then(|answer| answer.inventory.as_ref().ok());
         let mut scope = cluster.repositories.as_deref();
         if let Some(outside) = scope.and_then(|scope| outside(cluster, scope, spoken, policy, registry, state)) {
             // Whoever uses more than it says may use anything.
             scope = None;
-            evidence.findings.push(PlanFinding {
-                rule: "EC212".to_owned(),
-                severity: "high".to_owned(),
-                message: format!(
-                    "cluster {} uses {outside}, which its repositories leave out: they are ignored",
-                    cluster.name
-                ),
-                remedy: PlanRemedy { text: "correct the cluster's repositories".to_owned() },
-            });
+            let name = &cluster.name;
+            let message = format!("cluster {name} uses {outside}, which its repositories leave out: they are ignored");
+            evidence.findings.push(found("EC212", message));
         }
         let inventory = match answer.map(|answer| &answer.inventory) {
             Some(Ok(inventory)) => inventory,
@@ -75,14 +69,34 @@ pub(super) fn weigh<'a>(
                 continue;
             }
         };
-        if !matches!(source, ClusterSource::Manifests(_)) {
-            evidence.identity(cluster, inventory, &mut uids);
+        if inventory.hashed.is_some() {
+            // Which repositories it names beyond its own list cannot be told.
+            scope = None;
+        }
+        let standbys = clusters.clusters.iter().filter(|other| other.standby_of.as_deref() == Some(&cluster.name));
+        let standbys: Vec<&Cluster> = standbys.collect();
+        if !matches!(cluster.source, Some(ClusterSource::Manifests(_))) {
+            let known = state.into_iter().flat_map(|state| &state.clusters);
+            let known = known.filter(|known| !known.retired && known.name == cluster.name);
+            let known = known.max_by_key(|known| known.last_inventory).map(|known| known.uid.as_str());
+            evidence.identity(cluster, inventory, known, &mut uids);
+            if clusters.from_file && cluster.uid.is_none() {
+                let (name, uid) = (&cluster.name, inventory.uid.as_deref().unwrap_or("none"));
+                let message = format!("cluster {name} is declared without uid; its inventory says {uid}");
+                let remedy = format!("add  uid: {uid}  to cluster {name} in the clusters file");
+                let remedy = if inventory.uid.is_some() { remedy } else { "pin the uid".to_owned() };
+                evidence.findings.push(found("EC211", message).with_remedy(remedy));
+            }
+            evidence.unread(cluster, inventory);
             for refused in freshness(policy, cluster, inventory, now) {
                 evidence.refused.push((scope, refused));
             }
+            if let Some(message) = unreadable(policy, cluster, inventory, &standbys, salt) {
+                let refused = refusal(RefusalReason::InventoryIncomplete, message, Some(&cluster.name));
+                evidence.refused.push((scope, refused));
+            }
         }
-        let standbys = clusters.clusters.iter().filter(|other| other.standby_of.as_deref() == Some(&cluster.name));
-        evidence.spoken.push(Spoken { cluster, inventory, standbys: standbys.collect() });
+        evidence.spoken.push(Spoken { cluster, inventory, standbys });
     }
     for answer in answers {
         if !clusters.clusters.iter().any(|cluster| cluster.name == answer.cluster) {
@@ -100,19 +114,34 @@ pub(super) fn weigh<'a>(
         }
     }
     if !clusters.from_file {
-        evidence.findings.push(PlanFinding {
-            rule: "EC211".to_owned(),
-            severity: "medium".to_owned(),
-            message: "clusters are not declared in a file: one that is forgotten is not missed".to_owned(),
-            remedy: PlanRemedy { text: "name every cluster with its uid in --clusters FILE".to_owned() },
-        });
+        let message = "clusters are not declared in a file: one that is forgotten is not missed".to_owned();
+        evidence.findings.push(found("EC211", message));
     }
     evidence.settings(policy, registry);
     evidence
 }
 
 impl<'a> Evidence<'a> {
-    fn identity(&mut self, cluster: &'a Cluster, inventory: &'a Inventory, uids: &mut BTreeMap<&'a str, &'a str>) {
+    /// Tells what does not decide and could not be read.
+    fn unread(&mut self, cluster: &Cluster, inventory: &Inventory) {
+        let unread = |kind: &&KindRead| {
+            kind.need == Need::Optional && matches!(kind.status, ReadStatus::Denied | ReadStatus::Failed)
+        };
+        for kind in inventory.kinds.iter().filter(unread) {
+            let why = kind.message.as_deref().map_or(String::new(), |why| format!(": {why}"));
+            let message = format!("{} of cluster {} could not be read{why}", kind.resource, cluster.name);
+            self.findings.push(found("EC210", message));
+        }
+    }
+
+    /// Holds an inventory's uid against the declared one, else against the one that earlier runs saw by that name.
+    fn identity(
+        &mut self,
+        cluster: &'a Cluster,
+        inventory: &'a Inventory,
+        known: Option<&str>,
+        uids: &mut BTreeMap<&'a str, &'a str>,
+    ) {
         let mut refuse = |reason, message| self.refused.push((None, refusal(reason, message, Some(&cluster.name))));
         let uid = inventory.uid.as_deref();
         match (&cluster.uid, uid) {
@@ -123,7 +152,13 @@ impl<'a> Evidence<'a> {
                     format!("cluster {} is declared with uid {declared}, its inventory says {found}", cluster.name);
                 refuse(RefusalReason::ClusterMismatch, message);
             }
-            (None, _) => {}
+            (None, found) => {
+                if let Some(known) = known.filter(|known| Some(*known) != found) {
+                    let (name, found) = (&cluster.name, found.unwrap_or("none"));
+                    let message = format!("cluster {name} had uid {known} before, its inventory says {found}");
+                    refuse(RefusalReason::ClusterMismatch, message);
+                }
+            }
         }
         if let Some(uid) = uid
             && let Some(other) = uids.insert(uid, &cluster.name)
@@ -188,16 +223,17 @@ fn freshness(policy: &Policy, cluster: &Cluster, inventory: &Inventory, now: Tim
     if !inventory.complete {
         let unread = inventory.kinds.iter().filter(|kind| kind.message.is_some()).map(|kind| kind.resource.as_str());
         let unread: Vec<&str> = unread.collect();
-        let what = if unread.is_empty() { "something".to_owned() } else { unread.join(", ") };
+        let what = match (unread.is_empty(), inventory.coverage.unreadable) {
+            (false, _) => unread.join(", "),
+            (true, 0) => "something".to_owned(),
+            (true, texts) => format!("{texts} texts, whose repository nobody can tell,"),
+        };
         refuse(
             RefusalReason::InventoryIncomplete,
             format!("the inventory of {name} is incomplete: {what} could not be read"),
         );
     } else if weaker(&inventory.scan, &policy.scan) {
         let message = format!("the inventory of {name} was taken with a weaker scan than the policy asks for");
-        refuse(RefusalReason::InventoryIncomplete, message);
-    } else if inventory.hashed.is_some() {
-        let message = format!("the inventory of {name} is hashed, and no salt was given");
         refuse(RefusalReason::InventoryIncomplete, message);
     }
     let age = now.duration_since(inventory.taken_at);
@@ -212,6 +248,44 @@ fn freshness(policy: &Policy, cluster: &Cluster, inventory: &Inventory, now: Tim
         refuse(RefusalReason::InventoryStale, format!("the inventory of {name} is of {at}, older than {most}"));
     }
     refused
+}
+
+/// Returns why the names in an inventory cannot be told, where that is so.
+fn unreadable(
+    policy: &Policy,
+    cluster: &Cluster,
+    inventory: &Inventory,
+    standbys: &[&Cluster],
+    salt: Option<&Salt>,
+) -> Option<String> {
+    let name = &cluster.name;
+    let Some(hashed) = &inventory.hashed else {
+        let nameless = inventory.references.iter().any(|reference| reference.image.is_empty());
+        return nameless.then(|| format!("the inventory of {name} has references that name nothing"));
+    };
+    let maps = policy.maps();
+    let pins = inventory.references.iter().any(|reference| reference.r#use == Use::Declared);
+    let why = if hashed.algorithm != ALGORITHM {
+        format!("is hashed with {:?}, only {ALGORITHM} is known", hashed.algorithm)
+    } else if salt.is_none() {
+        "is hashed, and no salt was given".to_owned()
+    } else if !is_readable(inventory, salt) {
+        format!("is hashed with another salt ({})", hashed.salt_id)
+    } else if hashed.maps_sha256 != maps.sha256() {
+        "is hashed with other aliases, mirrors or rewrites than the policy has".to_owned()
+    } else if inventory.scan.templated < policy.scan.templated
+        || inventory.scan.text_without_tag < policy.scan.text_without_tag
+    {
+        // What those leave out is left out of the hashes.
+        "was hashed with a weaker scan than the policy asks for".to_owned()
+    } else if !standbys.is_empty() && cluster.registries.is_empty() {
+        "is hashed and has a standby: which registries it pulls from must be declared".to_owned()
+    } else if (pins || !standbys.is_empty()) && maps.leads_on_from_ecr() {
+        "is hashed, and names of this registry lead on to others by mirrors or rewrites".to_owned()
+    } else {
+        return None;
+    };
+    Some(format!("the inventory of {name} {why}"))
 }
 
 /// Returns whether less was read than is asked for.

@@ -54,8 +54,10 @@ impl<'a> Graph<'a> {
         };
         for (at, entry) in entries.iter().enumerate() {
             let index = repository.indexes.get(&entry.digest);
-            for child in index.into_iter().flat_map(|index| &index.children) {
-                match graph.by_digest.get(&child.digest) {
+            let listed: BTreeSet<Digest> =
+                index.into_iter().flat_map(|index| &index.children).map(|child| child.digest).collect();
+            for child in &listed {
+                match graph.by_digest.get(child) {
                     Some(child) => {
                         graph.children[at].push(*child);
                         graph.parents[*child].push(at);
@@ -86,16 +88,35 @@ impl<'a> Graph<'a> {
         self.by_tag.get(tag).copied()
     }
 
+    /// Returns the entries that a tag and a digest mean; with both, both.
+    pub(in crate::ecr) fn selected(&self, tag: Option<&str>, digest: Option<Digest>) -> impl Iterator<Item = usize> {
+        let tagged = tag.and_then(|tag| self.by_tag(tag));
+        tagged.into_iter().chain(digest.and_then(|digest| self.by_digest(digest)))
+    }
+
     /// Returns whether an entry can be started by its own tag or digest: of class image or index, active, in no index.
     pub(in crate::ecr) fn is_root(&self, at: usize) -> bool {
-        matches!(self.classes[at], Class::Image | Class::Index)
-            && self.parents[at].is_empty()
-            && self.entries[at].status == Status::Active
+        self.could_be_root(at) && self.entries[at].status == Status::Active
+    }
+
+    /// Returns whether an entry is a root, or would be one if it was restored.
+    pub(in crate::ecr) fn could_be_root(&self, at: usize) -> bool {
+        matches!(self.classes[at], Class::Image | Class::Index) && self.parents[at].is_empty()
     }
 
     /// Returns whether what an entry is attached to is still there.
     pub(in crate::ecr) fn has_subject(&self, at: usize) -> bool {
         self.subjects[at].iter().any(|subject| self.by_digest.contains_key(subject))
+    }
+
+    /// Returns some entries and all that lies below them, by children of any depth.
+    pub(in crate::ecr) fn below(&self, from: &[usize]) -> BTreeSet<usize> {
+        let mut seen: BTreeSet<usize> = from.iter().copied().collect();
+        let mut open = from.to_vec();
+        while let Some(at) = open.pop() {
+            open.extend(self.children[at].iter().filter(|child| seen.insert(**child)));
+        }
+        seen
     }
 
     /// Returns whether `wanted` is an entry or lies below it, by children of any depth.

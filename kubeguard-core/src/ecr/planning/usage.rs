@@ -1,22 +1,31 @@
 //! What clusters use of a registry: from references to votes for entries, to doubts about repositories, to refusals.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::super::clusters::Cluster;
-use super::super::plan::{Foreign, PlanFinding, PlanRemedy, RefusalReason, Refused, Vote, VoteKind};
+use super::super::clusters::{Cluster, ClusterSource};
+use super::super::findings::found;
+use super::super::plan::{Foreign, PlanFinding, RefusalReason, Refused, Vote, VoteKind};
 use super::super::policy::{Keep, Policy, Rule};
+use super::super::snapshot::RepositorySnapshot;
+use super::closure::Carried;
+use super::doubts::Doubts;
 use super::graph::Graph;
+use super::hidden::Hidden;
 use super::keep_list::KeptImage;
-use super::names::{Meaning, Names, Selector, readable};
+use super::names::{Meaning, Names, Selector};
 use crate::images::inventory::{Suspicion, Suspicious, Templated, TextWithoutTag};
+use crate::images::maps::Readable;
+use crate::images::status::StatusImages;
 use crate::images::{Digest, Inventory, Reference, RegistryId, Use, is_ecr_like};
 
 /// One repository under judgement.
 pub(super) struct Judged<'a> {
     pub(super) name: &'a str,
     pub(super) rule: &'a Rule,
+    /// It was read to its end.
+    pub(super) is_read: bool,
     pub(super) graph: Graph<'a>,
     /// Digest of an image's configuration, by entry, where it was read.
     pub(super) configs: &'a BTreeMap<Digest, Digest>,
@@ -24,9 +33,29 @@ pub(super) struct Judged<'a> {
     pub(super) votes: Vec<Vec<Vote>>,
     /// Entries that were named by their digest, or that count as named so.
     pub(super) direct: BTreeSet<usize>,
+    pub(super) carried: Carried,
+    pub(super) doubts: Doubts,
+    /// For an index that lacks a child: platforms that it is used on, `None` where they are not known.
+    pub(super) used_on: BTreeMap<usize, BTreeSet<Option<String>>>,
 }
 
-impl Judged<'_> {
+impl<'a> Judged<'a> {
+    pub(super) fn new(repository: &'a RepositorySnapshot, rule: &'a Rule) -> Self {
+        let entries = repository.entries.len();
+        Self {
+            name: &repository.repository.name,
+            rule,
+            is_read: repository.problem.is_none(),
+            graph: Graph::new(repository, rule),
+            configs: &repository.configs,
+            votes: vec![Vec::new(); entries],
+            direct: BTreeSet::new(),
+            carried: Carried::none(entries),
+            doubts: Doubts::default(),
+            used_on: BTreeMap::new(),
+        }
+    }
+
     pub(super) fn vote(&mut self, at: usize, vote: VoteKind, by: impl Into<String>, path: Option<&str>) {
         let path = path.filter(|path| !path.is_empty()).map(ToOwned::to_owned);
         self.votes[at].push(Vote { vote, by: by.into(), path, more: None });
@@ -39,10 +68,8 @@ impl Judged<'_> {
     }
 
     /// Returns the entries that a selector means; with a tag and a digest both.
-    fn selected(&self, selector: &Selector) -> Vec<usize> {
-        let tagged = selector.tag.as_deref().and_then(|tag| self.graph.by_tag(tag));
-        let pinned = selector.digest.and_then(|digest| self.graph.by_digest(digest));
-        tagged.into_iter().chain(pinned).collect()
+    pub(super) fn selected(&self, selector: &Selector) -> Vec<usize> {
+        self.graph.selected(selector.tag.as_deref(), selector.digest).collect()
     }
 }
 
@@ -64,17 +91,20 @@ pub(super) struct Usage {
     pub(super) used: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Casts the votes of every inventory.
+/// Casts the votes of every inventory. `all` names the repositories there are, where they are known.
 pub(super) fn cast(
     inventories: &[Spoken<'_>],
     keep_lists: &[KeptImage],
     repositories: &mut [Judged<'_>],
     names: &mut Names<'_>,
+    hidden: &Hidden,
     policy: &Policy,
+    all: Option<&HashSet<&str>>,
 ) -> Usage {
     let places: HashMap<String, usize> =
         repositories.iter().enumerate().map(|(at, repository)| (repository.name.to_owned(), at)).collect();
-    let mut cast = Cast { repositories, places, names, policy, usage: Usage::default() };
+    let mut cast =
+        Cast { repositories, places, names, hidden, policy, all, absent: HashMap::new(), usage: Usage::default() };
     for spoken in inventories {
         cast.inventory(spoken);
     }
@@ -84,29 +114,46 @@ pub(super) fn cast(
     cast.usage
 }
 
-struct Cast<'a, 'r, 'n> {
-    repositories: &'a mut [Judged<'r>],
+pub(super) struct Cast<'a, 'r, 'n> {
+    pub(super) repositories: &'a mut [Judged<'r>],
     places: HashMap<String, usize>,
-    names: &'a mut Names<'n>,
+    pub(super) names: &'a mut Names<'n>,
+    pub(super) hidden: &'a Hidden,
     policy: &'a Policy,
-    usage: Usage,
+    all: Option<&'a HashSet<&'a str>>,
+    /// Repositories that a rule is for and that are not there, once they are asked for.
+    absent: HashMap<String, bool>,
+    pub(super) usage: Usage,
 }
 
 impl Cast<'_, '_, '_> {
     fn inventory(&mut self, spoken: &Spoken<'_>) {
         let cluster = &spoken.cluster.name;
         let revisions = Revisions::of(spoken.inventory);
+        let images = StatusImages::of(spoken.inventory);
         for reference in &spoken.inventory.references {
-            self.reference(spoken, reference, &revisions);
+            if reference.image.is_empty() {
+                self.hidden(spoken, reference, &revisions);
+            } else {
+                self.reference(spoken, reference, &revisions, &images);
+            }
         }
         for pin in &spoken.inventory.pinned {
             let image = self.names.own(&pin.image);
             self.pin(&image, &format!("{cluster}/{}/{}", pin.namespace.as_deref().unwrap_or("-"), pin.source));
         }
         for suspicious in &spoken.inventory.suspicious {
-            self.suspicious(cluster, suspicious);
+            if suspicious.text.is_empty() {
+                self.hidden_text(cluster, suspicious);
+            } else {
+                self.suspicious(cluster, suspicious);
+            }
         }
         for rewritten in &spoken.inventory.rewritten {
+            if rewritten.to.is_empty() {
+                self.hidden_rewrite(cluster, rewritten);
+                continue;
+            }
             if self.names.leads(&rewritten.from, &rewritten.to) {
                 continue;
             }
@@ -128,14 +175,20 @@ impl Cast<'_, '_, '_> {
         }
     }
 
-    fn reference(&mut self, spoken: &Spoken<'_>, reference: &Reference, revisions: &Revisions<'_>) {
+    fn reference(
+        &mut self,
+        spoken: &Spoken<'_>,
+        reference: &Reference,
+        revisions: &Revisions<'_>,
+        images: &StatusImages<'_>,
+    ) {
         let meaning = self.names.meaning(&reference.image).clone();
         let by = by(&spoken.cluster.name, reference);
         if let Some(image) = &meaning.foreign {
             self.usage.foreign.insert(Foreign { image: image.clone(), by: by.clone() });
         }
         if let Some(digest) = meaning.bare {
-            self.bare(reference, digest, &by);
+            self.bare(reference, digest, &by, images);
         }
         for selector in &meaning.selectors {
             self.usage.used.entry(selector.repository.clone()).or_default().insert(spoken.cluster.name.clone());
@@ -184,34 +237,60 @@ impl Cast<'_, '_, '_> {
         revisions: &Revisions<'_>,
         standby: Option<&Cluster>,
     ) {
-        let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
-            return;
+        let Some(place) = self.places.get(&selector.repository).copied() else {
+            return self.elsewhere(reference, selector, by);
         };
-        let rule = repository.rule;
-        let kind = match reference.r#use {
-            Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Text | Use::Declared => VoteKind::InUse,
-            Use::Finished if rule.finished_jobs == Keep::Keep => VoteKind::InUse,
-            Use::Revision if revisions.within(reference, rule.rollback) => VoteKind::Rollback,
-            Use::Finished | Use::Revision => return,
-            Use::Event | Use::Node => VoteKind::RecentUse,
-        };
-        if kind == VoteKind::RecentUse && rule.keep_used_within.is_zero() {
-            return;
-        }
+        let repository = &self.repositories[place];
         let entries = repository.selected(selector);
-        if reference.r#use == Use::Status && explained(repository, reference, &entries, self.names) {
-            return;
-        }
+        let by_digest = selector.digest.and_then(|digest| repository.graph.by_digest(digest));
+        let has_tag = selector.tag.as_deref().is_none_or(|tag| repository.graph.by_tag(tag).is_some());
+        let explains = reference.r#use == Use::Status && explained(repository, reference, &entries, self.names);
+        let kind = kind(reference, repository.rule, revisions).filter(|_| !explains);
+        let Some(kind) = kind else { return };
         let kind = if standby.is_some() { VoteKind::Standby } else { kind };
-        for at in &entries {
+        self.vote_for(place, reference, kind, by, &entries, by_digest);
+        if entries.is_empty() || selector.digest.is_some() && by_digest.is_none() {
+            self.missing(reference, by);
+        } else if by_digest.is_some() && !has_tag {
+            // Only the digest is pulled.
+            let message = format!("{} is named by {by}: its digest is there, its tag is gone", reference.image);
+            self.usage.findings.insert(found("EC101", message).of(by, &reference.image).with_severity("info"));
+        }
+    }
+
+    /// Lets what a reference means stay.
+    pub(super) fn vote_for(
+        &mut self,
+        place: usize,
+        reference: &Reference,
+        kind: VoteKind,
+        by: &str,
+        entries: &[usize],
+        by_digest: Option<usize>,
+    ) {
+        let repository = &mut self.repositories[place];
+        for at in entries {
             repository.vote(*at, kind, by, Some(&reference.path));
+            if repository.graph.sparse[*at] && matches!(kind, VoteKind::InUse | VoteKind::Standby) {
+                let platforms = reference.platforms.iter().cloned().map(Some);
+                let unknown = reference.platforms.is_empty().then_some(None);
+                repository.used_on.entry(*at).or_default().extend(platforms.chain(unknown));
+            }
         }
         // A digest in a spec, or one that runs and that no spec explains, is named for itself.
-        if let Some(at) = selector.digest.and_then(|digest| repository.graph.by_digest(digest)) {
-            repository.direct.insert(at);
-        }
-        let only_digest_counts = selector.digest.is_some_and(|digest| repository.graph.by_digest(digest).is_some());
-        if entries.is_empty() || selector.digest.is_some() && !only_digest_counts {
+        repository.direct.extend(by_digest);
+    }
+
+    /// A repository that is not judged: either no rule is for it, or it does not exist.
+    fn elsewhere(&mut self, reference: &Reference, selector: &Selector, by: &str) {
+        let Some(all) = self.all else { return };
+        let name = &selector.repository;
+        let absent = self.absent.get(name).copied().unwrap_or_else(|| {
+            let absent = !all.contains(name.as_str()) && self.policy.rule_for(name).is_some();
+            self.absent.insert(name.clone(), absent);
+            absent
+        });
+        if absent && reference.r#use != Use::Status {
             self.missing(reference, by);
         }
     }
@@ -219,59 +298,81 @@ impl Cast<'_, '_, '_> {
     fn missing(&mut self, reference: &Reference, by: &str) {
         let decides = matches!(reference.r#use, Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Declared);
         let severity = if decides { "critical" } else { "info" };
-        self.usage.findings.insert(PlanFinding {
-            rule: "EC101".to_owned(),
-            severity: severity.to_owned(),
-            message: format!("{} is named by {by} and is not in the registry", reference.image),
-            remedy: PlanRemedy { text: "push it, or correct the reference".to_owned() },
-        });
+        let message = format!("{} is named by {by} and is not in the registry", reference.image);
+        self.usage.findings.insert(found("EC101", message).of(by, &reference.image).with_severity(severity));
     }
 
-    /// A digest without a repository: one of the spec's repository, its configuration, or nobody knows what.
-    fn bare(&mut self, reference: &Reference, digest: Digest, by: &str) {
-        let Some(spec) = &reference.spec else { return };
-        let spec = self.names.meaning(spec).clone();
-        for selector in &spec.selectors {
-            let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
-                continue;
-            };
-            let named = repository.selected(selector);
-            if let Some(at) = repository.graph.by_digest(digest) {
-                if !named.iter().any(|from| repository.graph.reaches(*from, at)) {
-                    repository.vote(at, VoteKind::InUse, by, Some(&reference.path));
-                    repository.direct.insert(at);
-                }
-                continue;
+    /// A digest without a repository: an entry where the container's image is, its configuration, or nobody knows what.
+    fn bare(&mut self, reference: &Reference, digest: Digest, by: &str, images: &StatusImages<'_>) {
+        let mut named: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for text in images.beside(reference) {
+            for selector in &self.names.meaning(text).selectors {
+                let Some(place) = self.places.get(&selector.repository) else { continue };
+                named.entry(*place).or_default().extend(self.repositories[*place].selected(selector));
             }
-            let config = |at: &usize| repository.configs.get(&repository.graph.entries[*at].digest) == Some(&digest);
-            if named.iter().any(config) {
-                continue;
+        }
+        let entry = |repository: &Judged<'_>| repository.graph.by_digest(digest);
+        let is_config = |repository: &Judged<'_>, at: usize| {
+            repository.configs.get(&repository.graph.entries[at].digest) == Some(&digest)
+        };
+        let cause = format!("{by} runs {digest}, which is no entry here");
+        self.alone(
+            reference,
+            named,
+            (by, &cause),
+            |_, repository| entry(repository),
+            |_, repository, at| is_config(repository, at),
+        );
+    }
+
+    /// A digest alone, beside which a container names entries of some repositories.
+    pub(super) fn alone(
+        &mut self,
+        reference: &Reference,
+        mut named: BTreeMap<usize, Vec<usize>>,
+        (by, cause): (&str, &str),
+        entry: impl Fn(usize, &Judged<'_>) -> Option<usize>,
+        is_config: impl Fn(usize, &Judged<'_>, usize) -> bool,
+    ) {
+        if reference.r#use == Use::Finished {
+            named.retain(|place, _| self.repositories[*place].rule.finished_jobs == Keep::Keep);
+        }
+        let mut known = false;
+        for (place, named) in &named {
+            let repository = &mut self.repositories[*place];
+            let Some(at) = entry(*place, repository) else { continue };
+            known = true;
+            if !named.iter().any(|from| repository.graph.reaches(*from, at)) {
+                repository.vote(at, VoteKind::InUse, by, Some(&reference.path));
+                repository.direct.insert(at);
             }
-            for at in 0..repository.graph.entries.len() {
-                let pushed = repository.graph.entries[at].pushed_at;
-                let before = match (pushed, reference.started_at) {
-                    (Some(pushed), Some(started)) => pushed <= started,
-                    _ => true,
-                };
-                if before {
-                    let cause = format!("{by} runs {digest}, which is no entry here");
-                    repository.vote(at, VoteKind::Unknown, cause, Some(&reference.path));
-                }
-            }
+        }
+        let explained = |(place, named): (&usize, &Vec<usize>)| {
+            let repository = &self.repositories[*place];
+            repository.graph.below(named).iter().any(|at| is_config(*place, repository, *at))
+        };
+        if known || named.iter().any(explained) {
+            return;
+        }
+        for place in named.keys() {
+            self.repositories[*place].doubts.add(cause.to_owned(), &reference.path, reference.started_at);
         }
     }
 
     fn suspicious(&mut self, cluster: &str, suspicious: &Suspicious) {
         let namespace = suspicious.namespace.as_deref().unwrap_or("-");
         let by = format!("{cluster}/{namespace}/{}/{}", suspicious.kind, suspicious.name);
-        let readable = readable(&suspicious.text);
+        let readable = self.names.readable(&suspicious.text);
         let (templated, unparsed) =
             (suspicious.reason == Suspicion::Templated, suspicious.reason == Suspicion::Unparsed);
         if suspicious.spec_place && !matches!(suspicious.reason, Suspicion::NoTag) {
             if readable.is_none() && !is_ecr_like(&suspicious.text) {
                 return;
             }
-            let repository = readable.filter(|(_, _, whole)| *whole).map(|(_, name, _)| name);
+            let message =
+                format!("{by} says {:?} at {}, where an image must be named", suspicious.text, suspicious.path);
+            self.usage.findings.insert(found("EC108", message).of(&by, &suspicious.text));
+            let repository = readable.filter(|readable| readable.whole).map(|readable| readable.repository);
             self.usage.refused.push(Refused {
                 repository: repository.unwrap_or_else(|| "*".to_owned()),
                 reason: RefusalReason::UnparsedReference,
@@ -280,10 +381,9 @@ impl Cast<'_, '_, '_> {
             });
             return;
         }
-        let relaxed = templated && self.policy.scan.templated == Templated::Report
-            || suspicious.reason == Suspicion::NoTag && self.policy.scan.text_without_tag == TextWithoutTag::Latest;
-        let Some((_, name, whole)) = readable.filter(|(registry, name, _)| self.concerns(registry) && !name.is_empty())
-        else {
+        let relaxed = self.is_relaxed(suspicious.reason);
+        let readable = readable.filter(|found| self.concerns(&found.registry) && !found.repository.is_empty());
+        let Some(Readable { registry, repository: name, whole }) = readable else {
             if templated || unparsed {
                 self.note(suspicious, &by);
             }
@@ -294,12 +394,17 @@ impl Cast<'_, '_, '_> {
         }
         let cause = format!("{by} says {:?}", suspicious.text);
         let prefix = name.as_str();
+        if templated || suspicious.reason == Suspicion::NoTag {
+            self.note(suspicious, &by);
+        }
         // What names no repository is a folder of some, as kubeadm's imageRepository and a chart repository's address.
-        let folder = suspicious.reason == Suspicion::NoTag && !self.repositories.iter().any(|one| one.name == prefix);
-        for repository in self.repositories.iter_mut() {
-            let below = folder && repository.name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
-            if repository.name == prefix || below || !whole && repository.name.starts_with(prefix) {
-                repository.vote_all(VoteKind::Unknown, &cause, Some(&suspicious.path));
+        let folder = suspicious.reason == Suspicion::NoTag && !self.places.contains_key(prefix);
+        let begin = self.repositories.partition_point(|repository| repository.name < prefix);
+        for repository in self.repositories.iter_mut().skip(begin) {
+            let Some(rest) = repository.name.strip_prefix(prefix) else { break };
+            let named = rest.is_empty() || folder && rest.starts_with('/') || !whole;
+            if named && self.names.is_ours(&registry, repository.name) {
+                repository.doubts.add(cause.clone(), &suspicious.path, None);
             }
         }
     }
@@ -307,25 +412,35 @@ impl Cast<'_, '_, '_> {
     /// Returns whether images of a registry concern the managed one.
     fn concerns(&mut self, registry: &RegistryId) -> bool {
         let probe = format!("{}/probe", registry.host());
-        !self.names.meaning(&probe).selectors.is_empty()
+        registry == self.names.managed
+            || self.names.replicas.iter().any(|rule| rule.destination == *registry)
+            || !self.names.meaning(&probe).selectors.is_empty()
+    }
+
+    pub(super) fn is_relaxed(&self, reason: Suspicion) -> bool {
+        match reason {
+            Suspicion::Templated => self.policy.scan.templated == Templated::Report,
+            Suspicion::NoTag => self.policy.scan.text_without_tag == TextWithoutTag::Latest,
+            Suspicion::Unparsed => false,
+        }
     }
 
     fn note(&mut self, suspicious: &Suspicious, by: &str) {
-        self.usage.findings.insert(PlanFinding {
-            rule: "EC109".to_owned(),
-            severity: "medium".to_owned(),
-            message: format!("{by} says {:?} at {}", suspicious.text, suspicious.path),
-            remedy: PlanRemedy { text: "list the images that it becomes in pins.keepLists".to_owned() },
-        });
+        let message = format!("{by} says {:?} at {}", suspicious.text, suspicious.path);
+        self.usage.findings.insert(found("EC109", message).of(by, &suspicious.text));
     }
 
     fn kept(&mut self, kept: &KeptImage) {
         let image = self.names.own(&kept.image);
-        self.pin(&image, &kept.source);
+        let matched = self.pin(&image, &kept.source);
+        if self.all.is_some() && !matched {
+            let message = format!("{}: {} matches no image of these repositories", kept.source, kept.image);
+            self.usage.findings.insert(found("EC209", message));
+        }
     }
 
-    /// Pins an image; its tag may be a glob.
-    fn pin(&mut self, image: &str, source: &str) {
+    /// Pins an image; its tag may be a glob. Returns whether there is one, or may be one where it cannot be seen.
+    fn pin(&mut self, image: &str, source: &str) -> bool {
         let (name, tag) = match image.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') && !image.contains('@') => (name, Some(tag)),
             _ => (image, None),
@@ -334,11 +449,14 @@ impl Cast<'_, '_, '_> {
             tag.filter(|tag| tag.contains(['*', '?'])).and_then(|tag| super::super::policy::Pattern::new(tag).ok());
         let text = if pattern.is_some() { name } else { image };
         let meaning = self.names.meaning(text).clone();
+        let mut matched = false;
         for selector in &meaning.selectors {
             let Some(repository) = self.places.get(&selector.repository).map(|at| &mut self.repositories[*at]) else {
+                // No rule is for it, so nothing of it goes.
+                matched = true;
                 continue;
             };
-            let entries = match &pattern {
+            let entries: Vec<usize> = match &pattern {
                 Some(pattern) => {
                     let entries = repository.graph.entries.iter().enumerate();
                     let tagged = entries.filter(|(_, entry)| entry.tags.iter().any(|tag| pattern.matches(tag)));
@@ -346,6 +464,7 @@ impl Cast<'_, '_, '_> {
                 }
                 None => repository.selected(selector),
             };
+            matched |= !entries.is_empty() || !repository.is_read;
             for at in entries {
                 repository.vote(at, VoteKind::Pinned, source, None);
             }
@@ -353,6 +472,7 @@ impl Cast<'_, '_, '_> {
                 repository.direct.insert(at);
             }
         }
+        matched
     }
 }
 
@@ -361,10 +481,22 @@ fn registry_host(image: &str) -> String {
     image.split('/').next().unwrap_or_default().to_owned()
 }
 
-/// Returns `cluster/namespace/Kind/name`.
+/// Returns `cluster/namespace/Kind/name`, with `-` for what there is not, or what is hidden.
 pub(super) fn by(cluster: &str, reference: &Reference) -> String {
     let namespace = reference.namespace.as_deref().unwrap_or("-");
-    format!("{cluster}/{namespace}/{}/{}", reference.kind, reference.name)
+    let told = |text: &'_ str| if text.is_empty() { "-".to_owned() } else { text.to_owned() };
+    format!("{cluster}/{namespace}/{}/{}", told(&reference.kind), told(&reference.name))
+}
+
+/// Returns the vote that naming an image casts under a rule; none for what the rule does not count.
+pub(super) fn kind(reference: &Reference, rule: &Rule, revisions: &Revisions<'_>) -> Option<VoteKind> {
+    match reference.r#use {
+        Use::Template | Use::Pod | Use::Status | Use::Custom | Use::Text | Use::Declared => Some(VoteKind::InUse),
+        Use::Finished if rule.finished_jobs == Keep::Keep => Some(VoteKind::InUse),
+        Use::Revision if revisions.within(reference, rule.rollback) => Some(VoteKind::Rollback),
+        Use::Finished | Use::Revision => None,
+        Use::Event | Use::Node => Some(VoteKind::RecentUse).filter(|_| !rule.keep_used_within.is_zero()),
+    }
 }
 
 /// Returns whether a digest that runs lies below what the same container's spec names: then it adds nothing.
@@ -377,7 +509,7 @@ fn explained(repository: &Judged<'_>, reference: &Reference, entries: &[usize], 
 }
 
 /// The revisions of every owner, so that the newest can be told.
-struct Revisions<'a> {
+pub(super) struct Revisions<'a> {
     /// By namespace and owner: its revisions, newest first.
     numbers: BTreeMap<(Option<&'a str>, &'a str), Vec<i64>>,
 }
@@ -407,6 +539,10 @@ impl<'a> Revisions<'a> {
 
 /// Returns the start of the oldest inventory that tells of now.
 pub(super) fn oldest<'a>(inventories: &'a [Spoken<'a>]) -> Option<(Timestamp, &'a str)> {
-    let live = inventories.iter().filter(|spoken| spoken.cluster.hibernated_since.is_none());
+    let tells = |spoken: &&Spoken<'_>| {
+        let desired = matches!(spoken.cluster.source, Some(ClusterSource::Manifests(_)));
+        spoken.cluster.hibernated_since.is_none() && !desired
+    };
+    let live = inventories.iter().filter(tells);
     live.map(|spoken| (spoken.inventory.started_at, spoken.cluster.name.as_str())).min()
 }

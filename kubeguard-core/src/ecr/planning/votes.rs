@@ -8,6 +8,7 @@ use super::super::plan::{Class, VoteKind};
 use super::super::policy::{Action, Orphans, Policy, PullThrough, Untagged, Window};
 use super::super::snapshot::{RepositorySnapshot, Status};
 use super::super::state::{EntryHistory, RepositoryHistory};
+use super::recorded::Recorded;
 use super::usage::Judged;
 use crate::images::Digest;
 
@@ -18,16 +19,40 @@ const ARCHIVED_AT_LEAST: Window = Window::days(90);
 #[derive(Default)]
 pub(super) struct History<'a> {
     entries: HashMap<Digest, &'a EntryHistory>,
+    /// Newest uses that inventories recorded beside the plans.
+    recorded: Option<&'a HashMap<Digest, Recorded>>,
 }
 
 impl<'a> History<'a> {
-    pub(super) fn new(repository: Option<&'a RepositoryHistory>) -> Self {
+    pub(super) fn new(
+        repository: Option<&'a RepositoryHistory>,
+        recorded: Option<&'a HashMap<Digest, Recorded>>,
+    ) -> Self {
         let entries = repository.into_iter().flat_map(|repository| &repository.entries);
-        Self { entries: entries.map(|entry| (entry.digest, entry)).collect() }
+        Self { entries: entries.map(|entry| (entry.digest, entry)).collect(), recorded }
     }
 
     pub(super) fn of(&self, digest: Digest) -> Option<&'a EntryHistory> {
         self.entries.get(&digest).copied()
+    }
+
+    /// Returns the newest use that was recorded, and by whom.
+    fn last_used(&self, digest: Digest) -> Option<(Timestamp, &'a str)> {
+        let by_plans = self
+            .of(digest)
+            .and_then(|entry| Some((entry.last_used?, entry.last_used_by.as_deref().unwrap_or_default())));
+        let beside = self.recorded.and_then(|recorded| recorded.get(&digest));
+        by_plans.max(beside.map(|used| (used.last, used.by.as_str())))
+    }
+
+    /// Returns since when an entry has been a candidate in a row of plans, and in how many, this one included.
+    ///
+    /// `None` where it was none before, or was used since.
+    pub(super) fn candidate(&self, digest: Digest, now: Timestamp) -> Option<(Timestamp, usize)> {
+        let entry = self.of(digest)?;
+        let since = entry.candidate_since?;
+        let used = self.last_used(digest).is_some_and(|(used, _)| used > since);
+        (!used).then(|| (since, entry.candidate_plans.iter().filter(|at| **at != now).count() + 1))
     }
 }
 
@@ -68,7 +93,7 @@ pub(super) fn cast(
     if snapshot.aws_tags.get("kubeguard/keep").is_some_and(|value| value == "true") {
         repository.vote_all(VoteKind::Pinned, "AWS tag kubeguard/keep", None);
     }
-    newest(repository, &births);
+    newest(repository, &births, moment);
     let mut voter = Voter { repository, snapshot, history, moment, births: &births };
     let (foreign, through) = (voter.foreign_pull(), voter.pull_through());
     for at in 0..snapshot.entries.len() {
@@ -86,19 +111,28 @@ pub(super) fn cast(
 }
 
 /// The newest roots stay, at least one; listed artifact types are counted apart.
-fn newest(repository: &mut Judged<'_>, births: &[Option<Timestamp>]) {
+///
+/// Only active roots take a place, and none without a valid date. Where none of a kind is active, those that could be
+/// restored take the places: the last image that could run must not go either.
+fn newest(repository: &mut Judged<'_>, births: &[Option<Timestamp>], moment: &Moment<'_>) {
     let most = repository.rule.keep_newest.max(1);
-    let mut kinds: BTreeMap<&str, Vec<(Timestamp, Digest, usize)>> = BTreeMap::new();
+    let latest = moment.now.checked_add(moment.policy.max_clock_skew.0).unwrap_or(Timestamp::MAX);
+    let mut kinds: BTreeMap<&str, Vec<(bool, Timestamp, Digest, usize)>> = BTreeMap::new();
     for (at, entry) in repository.graph.entries.iter().enumerate() {
-        let Some(born) = births[at].filter(|_| repository.graph.is_root(at)) else { continue };
+        let could_be = repository.graph.could_be_root(at);
+        let Some(born) = births[at].filter(|born| could_be && *born <= latest) else { continue };
         let artifact = entry.artifact_type.as_ref().map(super::super::snapshot::MediaType::as_str).unwrap_or_default();
         let listed = repository.rule.artifacts.iter().any(|pattern| pattern.matches(artifact));
-        kinds.entry(if listed { artifact } else { "" }).or_default().push((born, entry.digest, at));
+        let active = repository.graph.is_root(at);
+        kinds.entry(if listed { artifact } else { "" }).or_default().push((active, born, entry.digest, at));
     }
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut chosen = Vec::new();
     for roots in kinds.values_mut() {
         roots.sort_unstable_by(|a, b| b.cmp(a));
+        if roots.first().is_some_and(|(active, ..)| *active) {
+            roots.retain(|(active, ..)| *active);
+        }
         chosen.extend(roots.iter().take(most).enumerate().map(|(rank, (.., at))| (*at, rank + 1)));
     }
     let name = repository.rule.name.clone();
@@ -157,9 +191,12 @@ impl Voter<'_, '_> {
             }
         }
         if let (Status::Archived, Some(archived)) = (&entry.status, entry.last_archived_at) {
-            let days = self.since(archived).as_hours() / 24;
-            let needed = ARCHIVED_AT_LEAST.0.as_hours() / 24;
-            if self.since(archived) < ARCHIVED_AT_LEAST.0 {
+            let least = match rule.action {
+                Action::ArchiveThenDelete => rule.archive_for.max(ARCHIVED_AT_LEAST),
+                _ => ARCHIVED_AT_LEAST,
+            };
+            let (days, needed) = (self.since(archived).as_hours() / 24, least.0.as_hours() / 24);
+            if self.since(archived) < least.0 {
                 self.vote(at, VoteKind::Age, format!("archived {days} d of {needed}"));
             }
         }
@@ -190,7 +227,7 @@ impl Voter<'_, '_> {
             });
             let history = self.history.of(entry.digest);
             let was_used =
-                history.and_then(|entry| entry.last_used).is_some_and(|used| used.duration_since(pulled).abs() < lag);
+                self.history.last_used(entry.digest).is_some_and(|(used, _)| used.duration_since(pulled).abs() < lag);
             let now = just_read.contains(&entry.digest).then_some(self.moment.now);
             let read = history.and_then(|entry| entry.manifest_read_at);
             let ours = now.into_iter().chain(read).any(|read| {
@@ -203,8 +240,7 @@ impl Voter<'_, '_> {
 
     fn recent_use(&mut self, at: usize) {
         let window = self.repository.rule.keep_used_within;
-        let history = self.history.of(self.snapshot.entries[at].digest);
-        let used = history.and_then(|entry| Some((entry.last_used?, entry.last_used_by.clone().unwrap_or_default())));
+        let used = self.history.last_used(self.snapshot.entries[at].digest);
         if let Some((used, by)) = used.filter(|(used, _)| !window.is_zero() && self.since(*used) < window.0) {
             let day = used.strftime("%Y-%m-%d");
             self.vote(at, VoteKind::RecentUse, format!("used {day} by {by}"));

@@ -12,7 +12,7 @@ use super::{
 use crate::document;
 use crate::error::Result;
 use crate::images::inventory::{Scan, Switch};
-use crate::images::{HostMap, Mapping};
+use crate::images::{HostMap, Mapping, Maps};
 
 /// Kinds without which an inventory says nothing.
 const REQUIRED_KINDS: &[&str] = &[
@@ -131,9 +131,15 @@ impl Policy {
     /// Returns the names that stand for ECR hosts.
     #[must_use]
     pub fn hosts(&self) -> HostMap {
+        self.maps().hosts().clone()
+    }
+
+    /// Returns every name that leads to an image without asking the registry.
+    #[must_use]
+    pub fn maps(&self) -> Maps {
         let aliases = self.aliases.iter().map(|(from, to)| Mapping { from: from.clone(), to: to.clone() });
         // They were checked when the policy was read.
-        HostMap::new(&aliases.collect::<Vec<_>>()).unwrap_or_default()
+        Maps::new(aliases.collect(), self.mirrors.clone(), self.rewrites.clone()).unwrap_or_default()
     }
 }
 

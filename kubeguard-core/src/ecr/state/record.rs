@@ -1,6 +1,6 @@
 //! What a plan teaches for the next: sightings, uses, candidates. Recording the same plan twice adds nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,12 +8,13 @@ use super::{
     CleanState, Deletion, Deployed, DeployedImage, EntryHistory, KnownCluster, RecordedPlan, RepositoryHistory,
     TagHistory,
 };
-use crate::ecr::apply::{Applied, ItemState, SkipReason};
-use crate::ecr::plan::{Decision, Plan, PlannedImage, VoteKind};
+use crate::ecr::apply::{Applied, Item, ItemState, SkipReason};
+use crate::ecr::plan::{Decision, Plan, PlannedImage, RefusalReason, VoteKind};
 use crate::ecr::planning::Inputs;
 use crate::ecr::planning::deployed::{Running, running};
+use crate::ecr::planning::recorded::{self, Recorded};
 use crate::error::{Error, Result};
-use crate::images::RegistryId;
+use crate::images::{Digest, RegistryId};
 
 /// An entry that is gone from the registry, or a workload that is gone from its cluster, is forgotten after this time.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(24 * 90);
@@ -81,7 +82,10 @@ impl CleanState {
             state.plans.push(RecordedPlan { sha256: plan.sha256.clone(), at: now });
         }
         state.clusters(plan);
-        let refused: BTreeSet<&str> = plan.refused.iter().map(|refused| refused.repository.as_str()).collect();
+        // A cap says nothing against what was found.
+        let evidence = plan.refused.iter().filter(|refused| refused.reason != RefusalReason::CapExceeded);
+        let refused: BTreeSet<&str> = evidence.map(|refused| refused.repository.as_str()).collect();
+        let recorded = recorded::uses(&Inputs { state: Some(self), ..*inputs });
         let mut repositories: BTreeMap<String, BTreeMap<_, EntryHistory>> = std::mem::take(&mut state.repositories)
             .into_iter()
             .map(|repository| {
@@ -92,7 +96,8 @@ impl CleanState {
         for image in &plan.images {
             let entries = repositories.entry(image.repository.clone()).or_default();
             let known = entries.get(&image.digest);
-            let entry = seen(known, image, refused.contains(image.repository.as_str()), now);
+            let used = recorded.get(&image.repository).and_then(|entries| entries.get(&image.digest));
+            let entry = seen(known, image, used, refused.contains(image.repository.as_str()), now);
             entries.insert(image.digest, entry);
         }
         for repository in &inputs.registry.repositories {
@@ -116,6 +121,7 @@ impl CleanState {
         let asked = inputs.policy.rules.iter().map(|rule| rule.keep_deployed).max().unwrap_or(0);
         let most = usize::try_from(asked.max(MOST_DEPLOYED)).unwrap_or(usize::MAX);
         state.deployed(running(inputs), most, now);
+        state.uses.retain(|used| now.duration_since(used.last) < FORGOTTEN_AFTER);
         state.deleted.retain(|deletion| now.duration_since(deletion.at) < FORGOTTEN_AFTER);
         state
     }
@@ -127,36 +133,42 @@ impl CleanState {
         let now = applied.ended_at;
         let mut state = self.clone();
         state.updated_at = state.updated_at.max(now);
-        for item in &applied.items {
-            let repository = state.repositories.iter_mut().find(|known| known.name == item.repository);
-            let entries = repository.map(|repository| &mut repository.entries);
-            let place =
-                entries.as_ref().and_then(|entries| entries.iter().position(|entry| entry.digest == item.digest));
-            match (item.state, item.reason) {
-                (ItemState::Deleted, _) => {
-                    let known = entries.zip(place).map(|(entries, place)| entries.remove(place));
-                    let known_already = |deletion: &Deletion| {
-                        (deletion.repository.as_str(), deletion.digest) == (item.repository.as_str(), item.digest)
-                    };
-                    if !state.deleted.iter().any(known_already) {
-                        state.deleted.push(Deletion {
-                            repository: item.repository.clone(),
-                            digest: item.digest,
-                            tags: item.tags.clone(),
-                            at: now,
-                            plan: applied.plan.clone(),
-                            last_used: known.as_ref().and_then(|known| known.last_used),
-                            last_used_by: known.and_then(|known| known.last_used_by),
-                        });
-                    }
+        let items: HashMap<(&str, Digest), &Item> =
+            applied.items.iter().map(|item| ((item.repository.as_str(), item.digest), item)).collect();
+        let known = self.repositories.iter().flat_map(|repository| {
+            repository.entries.iter().map(|entry| ((repository.name.as_str(), entry.digest), entry))
+        });
+        let known: HashMap<(&str, Digest), &EntryHistory> = known.collect();
+        let is_deleted = |item: &&Item| item.state == ItemState::Deleted;
+        let deleted: HashMap<(&str, Digest), &Item> =
+            items.iter().filter(|(_, item)| is_deleted(item)).map(|(place, item)| (*place, *item)).collect();
+        // What is deleted again was pushed again in between; an apply that goes on tells the same deletion again.
+        state.deleted.retain(|deletion| {
+            deletion.plan == applied.plan || !deleted.contains_key(&(deletion.repository.as_str(), deletion.digest))
+        });
+        let told: HashSet<(String, Digest)> =
+            state.deleted.iter().map(|deletion| (deletion.repository.clone(), deletion.digest)).collect();
+        for item in deleted.values().filter(|item| !told.contains(&(item.repository.clone(), item.digest))) {
+            let known = known.get(&(item.repository.as_str(), item.digest));
+            state.deleted.push(Deletion {
+                repository: item.repository.clone(),
+                digest: item.digest,
+                tags: item.tags.clone(),
+                at: now,
+                plan: applied.plan.clone(),
+                last_used: known.and_then(|known| known.last_used),
+                last_used_by: known.and_then(|known| known.last_used_by.clone()),
+            });
+        }
+        for repository in &mut state.repositories {
+            let name = repository.name.as_str();
+            repository.entries.retain(|entry| !deleted.contains_key(&(name, entry.digest)));
+            for entry in &mut repository.entries {
+                let item = items.get(&(name, entry.digest));
+                if let Some(item) = item.filter(|item| item.reason == Some(SkipReason::InUse)) {
+                    entry.last_used = Some(now);
+                    entry.last_used_by.clone_from(&item.by);
                 }
-                (ItemState::Skipped, Some(SkipReason::InUse)) => {
-                    if let Some(entry) = entries.zip(place).and_then(|(entries, place)| entries.get_mut(place)) {
-                        entry.last_used = Some(now);
-                        entry.last_used_by.clone_from(&item.by);
-                    }
-                }
-                _ => {}
             }
         }
         state.deleted.sort();
@@ -215,7 +227,13 @@ impl CleanState {
 }
 
 /// Returns what is known of an entry after a plan has seen it.
-fn seen(known: Option<&EntryHistory>, image: &PlannedImage, refused: bool, now: Timestamp) -> EntryHistory {
+fn seen(
+    known: Option<&EntryHistory>,
+    image: &PlannedImage,
+    recorded: Option<&Recorded>,
+    refused: bool,
+    now: Timestamp,
+) -> EntryHistory {
     let first = known.is_none();
     let mut entry = known.cloned().unwrap_or_else(|| EntryHistory {
         digest: image.digest,
@@ -237,6 +255,10 @@ fn seen(known: Option<&EntryHistory>, image: &PlannedImage, refused: bool, now: 
         }
     }
     entry.tags.sort_by(|a, b| a.tag.cmp(&b.tag));
+    if let Some(used) = recorded.filter(|used| entry.last_used.is_none_or(|known| known < used.last)) {
+        entry.last_used = Some(used.last);
+        entry.last_used_by = Some(used.by.clone());
+    }
     let used = image.kept.iter().find(|vote| matches!(vote.vote, VoteKind::InUse | VoteKind::Standby));
     if let Some(vote) = used {
         entry.last_used = Some(now);
@@ -246,6 +268,11 @@ fn seen(known: Option<&EntryHistory>, image: &PlannedImage, refused: bool, now: 
         return entry;
     }
     if image.candidate || image.decision != Decision::Keep {
+        // Whoever used it since has begun the row anew.
+        if entry.candidate_since.is_some_and(|since| entry.last_used.is_some_and(|used| used > since)) {
+            entry.candidate_since = None;
+            entry.candidate_plans.clear();
+        }
         entry.candidate_since.get_or_insert(now);
         if entry.candidate_plans.last() != Some(&now) {
             entry.candidate_plans.push(now);

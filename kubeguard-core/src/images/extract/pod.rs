@@ -1,6 +1,7 @@
 //! The slim pod: the places of a pod that name an image, and nothing else.
 
 use crate::kinds::{Kind, ObjectMeta, Time, message};
+use crate::scheduling::{Affinity, Placement, Toleration};
 
 message! {
     /// A pod, as far as it names images.
@@ -28,9 +29,13 @@ impl Kind for ImagePod {
 }
 
 message! {
-    /// What a pod runs and mounts.
+    /// What a pod runs and mounts, and where it may run.
     struct ImagePodSpec {
         1 volumes: [{ImageVolume}],
+        7 node_selector: Map,
+        10 node_name: String,
+        18 affinity: {Affinity},
+        22 tolerations: [{Toleration}],
         20 init_containers: [{ImageContainer}],
         2 containers: [{ImageContainer}],
         34 ephemeral_containers: [{EphemeralImageContainer}],
@@ -125,6 +130,20 @@ message! {
 }
 
 impl ImagePodSpec {
+    /// Returns where the pod may run.
+    pub(super) fn placement(&self) -> Placement {
+        let Self { node_selector, node_name, affinity, tolerations, .. } = self;
+        if !node_name.is_empty() {
+            return Placement { node_name: node_name.clone(), ..Placement::default() };
+        }
+        Placement {
+            node_selector: node_selector.clone(),
+            node_name: String::new(),
+            affinity: affinity.clone(),
+            tolerations: tolerations.clone(),
+        }
+    }
+
     /// Returns every container with its list, as in `initContainers`, and its place there.
     pub(super) fn containers(&self) -> impl Iterator<Item = (&'static str, usize, &ImageContainer)> {
         let lists = [("initContainers", &self.init_containers), ("containers", &self.containers)];

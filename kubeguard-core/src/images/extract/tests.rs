@@ -427,3 +427,71 @@ proptest::proptest! {
         proptest::prop_assert_eq!(first, found(&[object]));
     }
 }
+
+fn node(name: &str, architecture: &str, taints: &Value) -> Value {
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"kubernetes.io/arch": architecture}},
+        "spec": {"taints": taints}, "status": {"nodeInfo": {"operatingSystem": "linux", "architecture": architecture}}})
+}
+
+/// Returns the platforms of every reference, by name of its object.
+fn platforms(found: &Found) -> Vec<(&str, Vec<&str>)> {
+    let rows = found.references.iter();
+    rows.map(|row| (row.name.as_str(), row.platforms.iter().map(String::as_str).collect())).collect()
+}
+
+#[test]
+fn a_reference_of_a_pod_spec_has_the_platforms_of_the_nodes_that_fit() {
+    let gpu = json!([{"key": "gpu", "effect": "NoSchedule"}]);
+    let cordoned = json!([{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]);
+    let placed = |kind: &str, group: &str, name: &str, more: Value| {
+        let mut spec = pod_spec("app:1");
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": meta(name), "spec": {"template": {"spec": spec}}})
+    };
+    let arm = json!({"nodeSelector": {"kubernetes.io/arch": "arm64"}});
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": owned("p", "Deployment", "placed"), "spec": pod_spec("app:1")});
+    pod["spec"]["nodeName"] = "n2".into();
+    let mut other = pod.clone();
+    other["metadata"]["name"] = "q".into();
+    other["spec"]["nodeName"] = "n3".into();
+    let objects = [
+        placed("Deployment", "apps", "anywhere", json!({})),
+        placed("Deployment", "apps", "arm", arm.clone()),
+        placed("Deployment", "apps", "gpu", json!({"tolerations": [{"key": "gpu", "operator": "Exists"}]})),
+        placed("Deployment", "apps", "nowhere", json!({"nodeSelector": {"kubernetes.io/arch": "riscv64"}})),
+        placed("DaemonSet", "apps", "each", json!({})),
+        placed("Rollout", "argoproj.io", "unheard", arm),
+        pod,
+        other,
+        node("n1", "amd64", &json!([])),
+        node("n2", "arm64", &json!([])),
+        node("n3", "s390x", &gpu),
+        node("n4", "ppc64le", &cordoned),
+    ];
+    let found = found(&objects);
+    assert_eq!(
+        platforms(&found),
+        [
+            ("each", vec!["linux/amd64", "linux/arm64", "linux/ppc64le"]),
+            ("anywhere", vec!["linux/amd64", "linux/arm64"]),
+            ("arm", vec!["linux/arm64"]),
+            ("gpu", vec!["linux/amd64", "linux/arm64", "linux/s390x"]),
+            ("nowhere", vec![]),
+            ("placed", vec!["linux/arm64", "linux/s390x"]),
+            ("unheard", vec!["linux/arm64"]),
+        ]
+    );
+    let counted: Vec<_> = found.platforms.iter().map(|platform| (platform.platform.as_str(), platform.nodes)).collect();
+    assert_eq!(counted, [("linux/amd64", 1), ("linux/arm64", 1), ("linux/ppc64le", 1), ("linux/s390x", 1)]);
+}
+
+#[test]
+fn without_nodes_no_platform_is_known_and_texts_run_nowhere() {
+    let env = json!({"containers": [{"name": "a", "image": image("app:1"), "env": [{"name": "TOOL", "value": image("tool:1")}]}]});
+    let workload = |spec: &Value| json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta("web"), "spec": {"template": {"spec": spec}}});
+    assert_eq!(platforms(&found(&[workload(&env)])), [("web", vec![]), ("web", vec![])]);
+    let with_node = found(&[workload(&env), node("n1", "amd64", &json!([]))]);
+    assert_eq!(platforms(&with_node), [("web", vec![]), ("web", vec!["linux/amd64"])]);
+    let texts: Vec<_> = with_node.references.iter().map(|reference| reference.r#use).collect();
+    assert_eq!(texts, [Use::Text, Use::Template]);
+}

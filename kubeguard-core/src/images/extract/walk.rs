@@ -1,5 +1,7 @@
 //! Every place of an object that names an image, found by its shape instead of its kind.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::super::hosts::HostMap;
@@ -22,6 +24,8 @@ const CAMEL_ENDS: &[&str] = &["Image", "ImageName", "ImageRef", "ImageUrl", "Ima
 const PERHAPS_IMAGE_KEYS: &[&str] = &["package", "reference", "catalog"];
 /// Last words of keys that hold the tag of an image beside them.
 const TAG_KEYS: &[&str] = &["tag", "version", "digest"];
+/// What else is read of a pod's spec.
+const SPEC_FIELDS: &[&str] = &["volumes", "nodeSelector", "nodeName", "affinity", "tolerations"];
 const CONTAINER_LISTS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];
 
 /// One mention of an image, at its path.
@@ -32,6 +36,8 @@ pub(super) struct Mention {
     pub(super) container: Option<String>,
     /// It stands in a field whose meaning is an image, not in running text.
     pub(super) structural: bool,
+    /// Where the pod may run that starts it, as JSON of a `Placement`.
+    pub(super) place: Option<Arc<str>>,
     pub(super) what: What,
 }
 
@@ -53,13 +59,31 @@ pub(super) struct Walk<'a> {
     believes_keys: bool,
     path: String,
     container: Option<String>,
+    place: Option<Arc<str>>,
+    /// Its pods are those of a `DaemonSet`.
+    of_daemon: bool,
     embedded: usize,
     mentions: Vec<Mention>,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(hosts: &'a HostMap, believes_keys: bool) -> Self {
-        Self { hosts, believes_keys, path: String::new(), container: None, embedded: 0, mentions: Vec::new() }
+        Self {
+            hosts,
+            believes_keys,
+            path: String::new(),
+            container: None,
+            place: None,
+            of_daemon: false,
+            embedded: 0,
+            mentions: Vec::new(),
+        }
+    }
+
+    /// Says that the pods are those of a `DaemonSet`, which tolerate more.
+    pub(super) fn of_daemon(mut self) -> Self {
+        self.of_daemon = true;
+        self
     }
 
     pub(super) fn mentions(self) -> Vec<Mention> {
@@ -114,7 +138,7 @@ impl<'a> Walk<'a> {
         };
         let is_pod_spec = self.believes_keys && CONTAINER_LISTS.iter().any(|list| of_objects(list));
         if is_pod_spec {
-            let lists = CONTAINER_LISTS.iter().chain(&["volumes"]);
+            let lists = CONTAINER_LISTS.iter().chain(SPEC_FIELDS);
             let lists = lists.filter_map(|list| Some(((*list).to_owned(), map.get(*list)?.clone())));
             let (spec, _) = crate::kinds::read::<ImagePodSpec>(Value::Object(lists.collect()));
             self.containers(&spec);
@@ -212,6 +236,9 @@ impl<'a> Walk<'a> {
     }
 
     fn containers(&mut self, spec: &ImagePodSpec) {
+        let placement = spec.placement();
+        let placement = if self.of_daemon { placement.of_daemon() } else { placement };
+        self.place = serde_json::to_string(&placement).ok().map(Arc::from);
         for (list, at, container) in spec.containers() {
             self.container = Some(container.name.clone()).filter(|name| !name.is_empty());
             self.at(&format!(".{list}[{at}]"), |walk| walk.container(container));
@@ -223,6 +250,7 @@ impl<'a> Walk<'a> {
                 self.at(&format!(".volumes[{at}].image.reference"), |walk| walk.image(&image.reference));
             }
         }
+        self.place = None;
     }
 
     fn container(&mut self, container: &ImageContainer) {
@@ -319,7 +347,8 @@ impl<'a> Walk<'a> {
 
     fn push(&mut self, structural: bool, what: What) {
         let path = self.path.trim_start_matches('.').to_owned();
-        self.mentions.push(Mention { path, container: self.container.clone(), structural, what });
+        let place = self.place.clone().filter(|_| structural);
+        self.mentions.push(Mention { path, container: self.container.clone(), structural, place, what });
     }
 
     /// Does something one step further down the path.

@@ -46,7 +46,7 @@ impl ClusterLease {
             api: Api::namespaced_with(client, namespace, &resource),
             resource,
             namespace: namespace.to_owned(),
-            name: format!("kubeguard-ecr-clean-{}-{}", registry.account, registry.region),
+            name: registry.lease_name(),
             holder: holder.to_owned(),
             clock: Box::new(clock),
             held: Mutex::default(),
