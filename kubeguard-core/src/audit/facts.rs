@@ -2,6 +2,7 @@
 //!
 //! [`Builder`] takes objects in any order; [`Facts`] hold them sorted, with the API's defaults, each shared part once.
 
+mod around;
 mod build;
 mod defaults;
 mod lookup;
