@@ -19,6 +19,8 @@ mod predicted;
 mod shell;
 mod starting;
 mod stuck;
+#[cfg(test)]
+mod tests;
 mod uncreated;
 mod view;
 mod zombie;

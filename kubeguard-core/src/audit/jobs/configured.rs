@@ -78,11 +78,19 @@ pub(super) const ZJ405: Rule = Rule {
     name: "no-end-guard",
     severity: Severity::Medium,
     fold: Fold::Job,
-    needs: &[Need::decides(Fact::Job).or_none(), Need::decides(Fact::CronJob).or_none(), Need::enriches(Fact::Pod).narrowed(crate::audit::needs::BATCH_PODS)],
+    needs: &[
+        Need::decides(Fact::Job).or_none(),
+        Need::decides(Fact::CronJob).or_none(),
+        Need::enriches(Fact::Pod).narrowed(crate::audit::needs::BATCH_PODS),
+    ],
     summary: "a job has a sidecar among its containers and no deadline",
     why: "nothing ends the sidecar when the work is over, and nothing ends the job",
     remedy: "make it a native sidecar: an init container with restartPolicy Always; or set activeDeadlineSeconds",
-    traps: &["a native sidecar ends with the work", "a job with pods is judged by its pods", "a sidecar that ends by itself"],
+    traps: &[
+        "a native sidecar ends with the work",
+        "a job with pods is judged by its pods",
+        "a sidecar that ends by itself",
+    ],
     links: &["https://github.com/kubernetes/kubernetes/issues/139368"],
     check: Check::Template(unguarded),
     ..Rule::BASE
@@ -211,9 +219,10 @@ fn unguarded<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Fin
         return;
     }
     let roles = context.facts.template_roles(&carrier, &context.policy.sidecars, context.now);
-    let mut sidecars = roles.into_iter().enumerate().filter(|(_, role)| {
-        role.role == Role::Sidecar && !role.row.is_some_and(|row| row.self_ending)
-    });
+    let mut sidecars = roles
+        .into_iter()
+        .enumerate()
+        .filter(|(_, role)| role.role == Role::Sidecar && !role.row.is_some_and(|row| row.self_ending));
     let Some((first, role)) = sidecars.next() else { return };
     let (mut proof, mut names, mut indexes) = (role.proof, vec![role.container], vec![first]);
     for (index, role) in sidecars {
@@ -221,12 +230,15 @@ fn unguarded<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Fin
         names.push(role.container);
         indexes.push(index);
     }
-    let message = format!("sidecar {} is a regular container and there is no deadline: the job may never end", names.join(", "));
+    let message =
+        format!("sidecar {} is a regular container and there is no deadline: the job may never end", names.join(", "));
     let mut draft = context.finding(carrier.object, message).proof(proof);
     for (index, name) in indexes.into_iter().zip(&names) {
         draft = draft.evidence(format!("{}/spec/containers/{index}/name", carrier.path), *name);
     }
-    findings.push(draft.detail("sidecars", names).evidence(format!("{path}/activeDeadlineSeconds"), serde_json::Value::Null));
+    findings.push(
+        draft.detail("sidecars", names).evidence(format!("{path}/activeDeadlineSeconds"), serde_json::Value::Null),
+    );
 }
 
 fn paused<'a>(context: &Context<'a>, job: &'a Of<Job>, findings: &mut Findings<'a>) {
@@ -248,7 +260,8 @@ fn tail<'a>(context: &Context<'a>, job: &'a Of<Job>, findings: &mut Findings<'a>
     let Some(first) = successes.min().or_else(|| moment(status.completion_time.as_ref())) else { return };
     if context.held(Some(first), HOUR) {
         let (age, active) = (span(context.age(first)), status.active);
-        let message = format!("the first worker succeeded {age} ago, {active} others still hold the job; no new ones start");
+        let message =
+            format!("the first worker succeeded {age} ago, {active} others still hold the job; no new ones start");
         findings.push(context.finding(job, message).since(Some(first)).evidence("/status/active", active));
     }
 }

@@ -166,9 +166,11 @@ fn blocked<'a>(context: &Context<'a>, cron: &'a Of<CronJob>, findings: &mut Find
     let from = since.map_or_else(String::new, |since| format!(" since {since}"));
     let runs = if lost.count == 1 && !lost.more { "run" } else { "runs" };
     let names: Vec<&str> = jobs.iter().map(|(job, _)| &*job.meta.name).collect();
-    let message = format!("{} {runs} lost{from}: job {} does not end and overlap is forbidden", count(lost), names.join(", "));
+    let message =
+        format!("{} {runs} lost{from}: job {} does not end and overlap is forbidden", count(lost), names.join(", "));
     let draft = context.finding(cron, message).proof(proof).since(since);
-    let draft = draft.evidence("/spec/concurrencyPolicy", "Forbid").evidence("/status/lastScheduleTime", last.to_string());
+    let draft =
+        draft.evidence("/spec/concurrencyPolicy", "Forbid").evidence("/status/lastScheduleTime", last.to_string());
     let draft = draft.detail("lostRuns", u64::try_from(lost.count).unwrap_or(u64::MAX));
     findings.push(assuming(about(draft, &jobs), &schedule));
 }
@@ -207,7 +209,8 @@ fn starved<'a>(context: &Context<'a>, cron: &'a Of<CronJob>, findings: &mut Find
         return;
     }
     let word = if success.is_some() { "the last success" } else { "it was made" };
-    let message = format!("{} runs since {word} at {since}, and none has succeeded: each is deleted by the next", count(lost));
+    let message =
+        format!("{} runs since {word} at {since}, and none has succeeded: each is deleted by the next", count(lost));
     let draft = context.finding(cron, message).since(Some(since)).evidence("/spec/concurrencyPolicy", "Replace");
     let draft = draft.evidence("/status/lastScheduleTime", last.to_string());
     findings.push(assuming(draft, &schedule));
@@ -248,7 +251,8 @@ fn not_firing<'a>(context: &Context<'a>, cron: &'a Of<CronJob>, findings: &mut F
     }
     let event = newest(context.facts, cron, &causes);
     let cause = event.map_or_else(|| "unknown".to_owned(), |event| event.reason.to_string());
-    let words = event.map_or_else(String::new, |event| format!(" ({})", event.message.lines().next().unwrap_or_default()));
+    let words =
+        event.map_or_else(String::new, |event| format!(" ({})", event.message.lines().next().unwrap_or_default()));
     let message = format!("{} runs missed since {since}: cause {cause}{words}", count(lost));
     let draft = context.finding(cron, message).since(schedule.next(since)).detail("cause", cause);
     let draft = match scheduled(cron) {
@@ -292,7 +296,8 @@ fn stale<'a>(context: &Context<'a>, cron: &'a Of<CronJob>, findings: &mut Findin
 fn narrow<'a>(context: &Context<'a>, cron: &'a Of<CronJob>, findings: &mut Findings<'a>) {
     let seconds = cron.spec.as_ref().and_then(|spec| spec.starting_deadline_seconds);
     if let Some(seconds) = seconds.filter(|seconds| *seconds < 10) {
-        let message = format!("a run that does not start within {seconds}s is skipped, and the controller looks every 10s");
+        let message =
+            format!("a run that does not start within {seconds}s is skipped, and the controller looks every 10s");
         findings.push(context.finding(cron, message).evidence("/spec/startingDeadlineSeconds", seconds));
     }
 }

@@ -95,7 +95,9 @@ fn good<'a>(context: &Context<'a>, pod: &'a Pod) -> Option<Good<'a>> {
 /// Returns why a job failed or is about to.
 fn reason(job: &Of<Job>) -> &str {
     match state(job) {
-        JobState::Finished(found) | JobState::Doomed(found) if matches!(found.r#type.as_str(), "Failed" | "FailureTarget") => {
+        JobState::Finished(found) | JobState::Doomed(found)
+            if matches!(found.r#type.as_str(), "Failed" | "FailureTarget") =>
+        {
             &found.reason
         }
         _ => "",
@@ -120,10 +122,14 @@ fn failers<'a>(context: &Context<'a>, pod: &'a Pod) -> Option<(Case<'a>, Vec<(&'
 
 fn failed<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
     let Some((case, sidecars, proof)) = failers(context, pod) else { return };
-    let same = case.job.map_or(1, |job| context.facts.pods_of(job).filter(|pod| failers(context, pod).is_some()).count());
+    let same =
+        case.job.map_or(1, |job| context.facts.pods_of(job).filter(|pod| failers(context, pod).is_some()).count());
     let told: Vec<String> = sidecars.iter().map(|(name, code)| format!("{name} exited {code}")).collect();
     let pods = if same == 1 { "1 pod".to_owned() } else { format!("{same} pods") };
-    let message = format!("work done (exit 0), but {}: {pods} of finished work count as failed and are repeated", told.join(", "));
+    let message = format!(
+        "work done (exit 0), but {}: {pods} of finished work count as failed and are repeated",
+        told.join(", ")
+    );
     let mut draft = context.finding(pod, message).proof(proof);
     draft = draft.detail("duplicateRuns", u64::try_from(same).unwrap_or(u64::MAX));
     for (name, code) in &sidecars {
@@ -183,7 +189,8 @@ fn eaten<'a>(context: &Context<'a>, job: &'a Of<Job>, findings: &mut Findings<'a
         (sidecars >= half, format!("at {} the job fails whatever the work does", limit.max(1)))
     };
     if fires {
-        let message = format!("sidecars were restarted {sidecars} times, and that counts against backoffLimit {limit}: {then}");
+        let message =
+            format!("sidecars were restarted {sidecars} times, and that counts against backoffLimit {limit}: {then}");
         let draft = context.finding(job, message).proof(proof).evidence("/spec/backoffLimit", limit);
         findings.push(draft.detail("sidecarRestarts", sidecars).detail("mainRestarts", mains));
     }

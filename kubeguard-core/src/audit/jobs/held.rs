@@ -34,7 +34,10 @@ pub(super) const ZJ101: Rule = Rule {
         "a pod that is being deleted is leaving",
         "pods of a job that another controller runs are its business",
     ],
-    links: &["https://github.com/kubernetes/kubernetes/issues/25908", "https://github.com/hashicorp/vault-k8s/issues/133"],
+    links: &[
+        "https://github.com/kubernetes/kubernetes/issues/25908",
+        "https://github.com/hashicorp/vault-k8s/issues/133",
+    ],
     check: Check::Pod(holds),
     ..Rule::BASE
 };

@@ -132,7 +132,8 @@ pub(super) struct Endpoint {
 /// Returns the endpoint by which a holder quits, where its row knows one.
 pub(super) fn quit_of(pod: &Pod, holder: &Holder<'_>) -> Option<Endpoint> {
     let row = sure(holder)?;
-    let quit = row.quit.iter().find(|quit| quit.for_names.is_empty() || quit.for_names.iter().any(|n| n == holder.name()))?;
+    let quit =
+        row.quit.iter().find(|quit| quit.for_names.is_empty() || quit.for_names.iter().any(|n| n == holder.name()))?;
     let given = quit.port_from.as_ref().filter(|from| !from.annotation.is_empty());
     let given = given.and_then(|from| pod.meta.annotations.get(&from.annotation)?.parse().ok());
     let port = given.or(quit.port).or(quit.ports.first().copied())?;
@@ -166,7 +167,12 @@ pub(super) fn switched<'a>(by: &Switch, annotation: impl Fn(&str) -> Option<&'a 
 /// Returns a holder's row, if it is known by more than its name or image alone.
 fn sure<'a>(holder: &Holder<'a>) -> Option<&'a Sidecar> {
     let row = holder.role.row?;
-    let known = |hit: &crate::pods::RoleHit| hit.role == crate::pods::Role::Sidecar && hit.step >= 4 && hit.step <= 5 && hit.proof >= crate::audit::Proof::Model;
+    let known = |hit: &crate::pods::RoleHit| {
+        hit.role == crate::pods::Role::Sidecar
+            && hit.step >= 4
+            && hit.step <= 5
+            && hit.proof >= crate::audit::Proof::Model
+    };
     holder.role.hits.iter().any(known).then_some(row)
 }
 
@@ -303,7 +309,11 @@ fn native(facts: &Facts, zombie: &Zombie<'_>, holder: &Holder<'_>, job: &Of<Job>
         let (from, path) = (format!("{moved}/readinessProbe"), format!("{moved}/startupProbe"));
         patch.push(json!({"op": "copy", "from": from, "path": path}));
     }
-    let known = if facts.nodes().is_empty() { "; the versions of the nodes are not known: all must be 1.29 or newer" } else { "" };
+    let known = if facts.nodes().is_empty() {
+        "; the versions of the nodes are not known: all must be 1.29 or newer"
+    } else {
+        ""
+    };
     let text = format!("{}{known}", step.text);
     Ladder { patch, object: Some(of.name.clone()), rights: vec!["patch cronjobs"], text, ..step }
 }
@@ -317,7 +327,8 @@ fn kubelet(node: &Of<crate::audit::kinds::Node>) -> Option<crate::audit::facts::
 
 fn switch(holder: &Holder<'_>, of: &Template<'_>) -> Option<Ladder> {
     let row = sure(holder)?;
-    let native = row.native.as_ref().filter(|native| !native.pod_annotation.is_empty() && native.confirmed != Some(false));
+    let native =
+        row.native.as_ref().filter(|native| !native.pod_annotation.is_empty() && native.confirmed != Some(false));
     let out = row.opt_out.as_ref().filter(|out| !out.annotation.is_empty());
     let (annotation, text) = match (native, out) {
         (Some(native), _) => (format!("{}=true", native.pod_annotation), "as a native sidecar"),
@@ -332,8 +343,14 @@ fn switch(holder: &Holder<'_>, of: &Template<'_>) -> Option<Ladder> {
     }
     let token = name.replace('~', "~0").replace('/', "~1");
     patch.push(json!({"op": "add", "path": format!("{root}/{token}"), "value": value}));
-    let text = format!("switch the injector: {name}={value} in {} has {} {text} in the next runs", of.name, holder.name());
-    Some(Ladder { patch, object: Some(of.name.clone()), rights: vec!["patch cronjobs"], ..Ladder::new(Step::Switch, text) })
+    let text =
+        format!("switch the injector: {name}={value} in {} has {} {text} in the next runs", of.name, holder.name());
+    Some(Ladder {
+        patch,
+        object: Some(of.name.clone()),
+        rights: vec!["patch cronjobs"],
+        ..Ladder::new(Step::Switch, text)
+    })
 }
 
 /// Returns three times the 99th percentile of the owner's successful runs, of three at least.
@@ -344,7 +361,8 @@ fn usual(facts: &Facts, cron: Option<&Of<CronJob>>, least: usize) -> Option<Sign
         Some(moment(status.completion_time.as_ref())?.duration_since(started(job)?))
     };
     let name = cron?;
-    let cron = facts.cron_jobs().iter().find(|c| c.meta.namespace == name.meta.namespace && c.meta.name == name.meta.name)?;
+    let cron =
+        facts.cron_jobs().iter().find(|c| c.meta.namespace == name.meta.namespace && c.meta.name == name.meta.name)?;
     let mut times: Vec<SignedDuration> = jobs_of(facts, cron).filter_map(took).collect();
     times.sort_unstable();
     if times.len() < least {
@@ -354,7 +372,12 @@ fn usual(facts: &Facts, cron: Option<&Of<CronJob>>, least: usize) -> Option<Sign
     times.get(at).map(|time| *time * 3)
 }
 
-fn deadline(facts: &Facts, job: &Of<Job>, cron: Option<&Of<CronJob>>, now: Timestamp) -> (Ladder, Option<SignedDuration>) {
+fn deadline(
+    facts: &Facts,
+    job: &Of<Job>,
+    cron: Option<&Of<CronJob>>,
+    now: Timestamp,
+) -> (Ladder, Option<SignedDuration>) {
     let step = Ladder::new(Step::Deadline, "set a deadline; the job is then marked Failed although its work is done");
     let Some(after) = usual(facts, cron, 3) else {
         return (step.refused("fewer than three successful runs say how long a run takes"), None);
@@ -380,7 +403,8 @@ fn delete_job(job: &Of<Job>) -> Ladder {
             return step.refused(format!("it is a hook ({hook}): what waits for it would fail"));
         }
     }
-    let foreign = |owner: &&std::sync::Arc<crate::audit::facts::Owner>| Fact::of("batch", &owner.kind) != Some(Fact::CronJob);
+    let foreign =
+        |owner: &&std::sync::Arc<crate::audit::facts::Owner>| Fact::of("batch", &owner.kind) != Some(Fact::CronJob);
     if let Some(owner) = job.meta.owner.as_ref().filter(foreign) {
         return step.refused(format!("{} {} made it", owner.kind, owner.name));
     }

@@ -37,7 +37,10 @@ pub(super) const ZJ303: Rule = Rule {
     why: "nobody takes the finalizer away: the pod stays, and its namespace cannot be deleted",
     remedy: "take out that finalizer alone, with a JSON patch that tests it first; a merge patch can fail on the spec",
     traps: &["the controller needs a moment"],
-    links: &["https://github.com/kubernetes/kubernetes/issues/108645", "https://github.com/kubernetes/kubernetes/issues/127917"],
+    links: &[
+        "https://github.com/kubernetes/kubernetes/issues/108645",
+        "https://github.com/kubernetes/kubernetes/issues/127917",
+    ],
     check: Check::Pod(orphan),
     ..Rule::BASE
 };
@@ -113,8 +116,13 @@ fn overdue<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>)
 fn orphan_since(context: &Context<'_>, pod: &Pod) -> Option<Option<Timestamp>> {
     let tracked = pod.meta.finalizers.iter().any(|name| *name == TRACKING);
     let over = pod.meta.deleted.is_some() || pod.is_over();
-    let owned = pod.meta.owner.as_ref().is_some_and(|owner| owner.kind == "Job" && owner.api_version.starts_with("batch/"));
-    if !tracked || !over || !sees(context.facts, Fact::Job, &pod.meta.namespace) || owned && job_of(context.facts, pod).is_some() {
+    let owned =
+        pod.meta.owner.as_ref().is_some_and(|owner| owner.kind == "Job" && owner.api_version.starts_with("batch/"));
+    if !tracked
+        || !over
+        || !sees(context.facts, Fact::Job, &pod.meta.namespace)
+        || owned && job_of(context.facts, pod).is_some()
+    {
         return None;
     }
     Some(pod.meta.deleted.or_else(|| ended(pod)))

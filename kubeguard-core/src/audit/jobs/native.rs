@@ -60,11 +60,14 @@ fn drags<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
         }
         let name = member.container.name.as_str();
         let age = since.map_or_else(String::new, |since| format!(" {} after the last one", span(context.age(since))));
-        let message = format!("all containers have ended, native sidecar {name} still runs{age}; its grace is {grace}s");
+        let message =
+            format!("all containers have ended, native sidecar {name} still runs{age}; its grace is {grace}s");
         let severity = if grace >= 3600 { Severity::High } else { Severity::Medium };
         let at = at_status(&case, Class::NativeSidecar, name);
         let draft = context.finding(pod, message).on(name).severity(severity).since(since);
-        findings.push(draft.evidence(format!("{at}/state"), "running").evidence("/spec/terminationGracePeriodSeconds", grace));
+        findings.push(
+            draft.evidence(format!("{at}/state"), "running").evidence("/spec/terminationGracePeriodSeconds", grace),
+        );
     }
 }
 
@@ -77,14 +80,17 @@ fn never_started<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Finding
     for (member, status) in case.containers(Class::NativeSidecar).into_iter().flatten() {
         // Whatever comes after it and has begun proves that it has started.
         let later = case.status.init.iter().skip_while(|other| other.name != status.name).skip(1);
-        if status.started == Some(true) || later.into_iter().any(|other| other.is_running() || other.terminated().is_some()) {
+        if status.started == Some(true)
+            || later.into_iter().any(|other| other.is_running() || other.terminated().is_some())
+        {
             continue;
         }
         let name = member.container.name.as_str();
         let at = at_status(&case, Class::NativeSidecar, name);
         let probe = member.container.startup_probe.as_ref();
         let budget = probe.map_or(0, |probe| {
-            i64::from(probe.initial_delay_seconds) + i64::from(probe.failure_threshold) * i64::from(probe.period_seconds)
+            i64::from(probe.initial_delay_seconds)
+                + i64::from(probe.failure_threshold) * i64::from(probe.period_seconds)
         });
         let draft = match &status.state {
             State::Running { since } => {
@@ -93,12 +99,14 @@ fn never_started<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Finding
                     continue;
                 }
                 let age = since.map_or_else(String::new, |since| format!(" for {}", span(context.age(since))));
-                let message = format!("native sidecar {name} runs{age} and has not started (budget {budget}s): the work waits");
+                let message =
+                    format!("native sidecar {name} runs{age} and has not started (budget {budget}s): the work waits");
                 let started = status.started.map_or(serde_json::Value::Null, serde_json::Value::from);
                 context.finding(pod, message).since(since).evidence(format!("{at}/started"), started)
             }
             State::Waiting { reason, .. } if *reason == "CrashLoopBackOff" => {
-                let message = format!("native sidecar {name} crashes before the work can begin ({} restarts)", status.restarts);
+                let message =
+                    format!("native sidecar {name} crashes before the work can begin ({} restarts)", status.restarts);
                 context.finding(pod, message).evidence(format!("{at}/state/waiting/reason"), "CrashLoopBackOff")
             }
             _ => continue,

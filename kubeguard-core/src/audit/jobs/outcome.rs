@@ -96,7 +96,11 @@ pub fn outcome(facts: &Facts, pod: &Pod, action: Action<'_>, table: &SidecarTabl
         Action::DeleteJob => vec![model.delete_job(facts)],
         Action::DeletePod => model.delete_pod(),
         Action::TemplatePatch => {
-            vec![model.stays("this job stays as it is: its template cannot change; the next run is made from the new one")]
+            vec![
+                model.stays(
+                    "this job stays as it is: its template cannot change; the next run is made from the new one",
+                ),
+            ]
         }
     }
 }
@@ -116,13 +120,15 @@ impl<'a> Model<'a> {
     fn of(facts: &'a Facts, pod: &'a Pod, table: &'a SidecarTable, now: Timestamp) -> Self {
         let job = job_of(facts, pod);
         let others = job.map_or(0, |job| {
-            let alive = |other: &&Pod| !other.is_over() && other.meta.deleted.is_none() && other.meta.name != pod.meta.name;
+            let alive =
+                |other: &&Pod| !other.is_over() && other.meta.deleted.is_none() && other.meta.name != pod.meta.name;
             i64::try_from(facts.pods_of(job).filter(alive).count()).unwrap_or(i64::MAX)
         });
         let status = job.and_then(|job| job.status.as_ref());
         let uncounted = status.and_then(|status| status.uncounted_terminated_pods.as_ref());
         let number = |list: Option<&Vec<String>>| i64::try_from(list.map_or(0, Vec::len)).unwrap_or(i64::MAX);
-        let succeeded = i64::from(status.map_or(0, |status| status.succeeded)) + number(uncounted.map(|u| &u.succeeded));
+        let succeeded =
+            i64::from(status.map_or(0, |status| status.succeeded)) + number(uncounted.map(|u| &u.succeeded));
         let failed = i64::from(status.map_or(0, |status| status.failed)) + number(uncounted.map(|u| &u.failed));
         Self { pod, job, table, now, others, succeeded, failed }
     }
@@ -143,7 +149,9 @@ impl<'a> Model<'a> {
     fn deadline(&self, after: SignedDuration) -> Outcome {
         let end = self.job.and_then(started).and_then(|start| start.checked_add(after).ok());
         let steps = match end {
-            Some(end) if end <= self.now => vec![format!("DeadlineExceeded at once: {end} is past"), "its pods are deleted".to_owned()],
+            Some(end) if end <= self.now => {
+                vec![format!("DeadlineExceeded at once: {end} is past"), "its pods are deleted".to_owned()]
+            }
             Some(end) => vec![format!("DeadlineExceeded at {end}"), "its pods are deleted".to_owned()],
             None => vec![format!("DeadlineExceeded {} after its start", span(after))],
         };
@@ -169,7 +177,8 @@ impl<'a> Model<'a> {
         let row = self.table.find(&container.name, &container.image).and_then(Result::ok);
         let exit = row.and_then(|row| row.exit.as_ref());
         let zero = |switch: &Switch| {
-            !switch.arg.is_empty() && container.command.iter().chain(&container.args).any(|arg| is_flag(arg, &switch.arg))
+            !switch.arg.is_empty()
+                && container.command.iter().chain(&container.args).any(|arg| is_flag(arg, &switch.arg))
         };
         let code = exit.and_then(|exit| match quits {
             true => exit.quit,
@@ -186,7 +195,9 @@ impl<'a> Model<'a> {
     }
 
     fn end(&self, name: &str, quits: bool) -> Vec<Outcome> {
-        let Some(member) = members(&self.pod.spec).find(|member| member.container.name == name) else { return Vec::new() };
+        let Some(member) = members(&self.pod.spec).find(|member| member.container.name == name) else {
+            return Vec::new();
+        };
         let (codes, assumed) = self.codes(member, quits);
         let outcomes = codes.into_iter().map(|code| {
             let mut outcome = self.ended(member, code);
@@ -338,7 +349,6 @@ impl<'a> Model<'a> {
         });
         outcomes.collect()
     }
-
 }
 
 /// Returns whether an argument is a switch that is on.
@@ -361,6 +371,9 @@ pub(super) fn matches(rule: &PodFailurePolicyRule, status: &crate::audit::facts:
         });
     }
     rule.on_pod_conditions.iter().any(|pattern| {
-        status.conditions.iter().any(|found| found.kind == *pattern.r#type.as_str() && found.status == *pattern.status.as_str())
+        status
+            .conditions
+            .iter()
+            .any(|found| found.kind == *pattern.r#type.as_str() && found.status == *pattern.status.as_str())
     })
 }

@@ -88,14 +88,18 @@ fn count(spec: &PodSpec, status: &PodStatus) -> Counts {
     };
     for member in members(spec) {
         let found = status.container(&member.container.name);
-        let ended = found.and_then(|found| found.terminated().or(match &found.state {
-            State::Waiting { .. } => found.last.as_deref(),
-            _ => None,
-        }));
+        let ended = found.and_then(|found| {
+            found.terminated().or(match &found.state {
+                State::Waiting { .. } => found.last.as_deref(),
+                _ => None,
+            })
+        });
         let state = found.map_or(&State::Unknown, |found| &found.state);
         let again = |code: i32| restarts(member, spec, code);
         match (member.class, state, ended) {
-            (Class::Init, _, Some(ended)) => counts.init_failed += u32::from(ended.exit_code != 0 && !again(ended.exit_code)),
+            (Class::Init, _, Some(ended)) => {
+                counts.init_failed += u32::from(ended.exit_code != 0 && !again(ended.exit_code))
+            }
             (Class::Init, ..) => counts.pending_init += 1,
             (Class::NativeSidecar, State::Running { .. }, _) => {
                 counts.running += 1;

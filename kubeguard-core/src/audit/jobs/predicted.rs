@@ -21,7 +21,11 @@ pub(super) const ZJ702: Rule = Rule {
     summary: "a command asks a sidecar to quit in a way that loses the exit code of the work",
     why: "after a failure the sidecar is never asked and the pod hangs, or the failure is reported as success",
     remedy: "keep the code: app; x=$?; curl -X POST …/quitquitquit; exit $x; or trap '…' EXIT",
-    traps: &["a saved exit code is kept", "a trap runs after success and failure", "a script that cannot be read for certain"],
+    traps: &[
+        "a saved exit code is kept",
+        "a trap runs after success and failure",
+        "a script that cannot be read for certain",
+    ],
     check: Check::Container(hook),
     ..Rule::BASE
 };
@@ -58,7 +62,8 @@ fn hook<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, fin
         Loss::NeverQuits => "after a failure the sidecar is never asked and the pod hangs",
         Loss::HidesFailure => "a failure of the work is reported as success",
     };
-    let message = format!("the command of container {} asks a sidecar to quit and loses its exit code: {then}", container.name);
+    let message =
+        format!("the command of container {} asks a sidecar to quit and loses its exit code: {then}", container.name);
     // Which word the script is: command first, then args.
     let at = container.command.iter().position(|word| word == script);
     let (list, index) = at.map_or_else(
@@ -85,7 +90,8 @@ fn disabled<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Find
     if !carrier.is_batch() || !is_template(context.facts, &carrier) {
         return;
     }
-    let namespace = context.facts.namespace(&carrier.object.meta().namespace).map(|namespace| &namespace.meta.annotations);
+    let namespace =
+        context.facts.namespace(&carrier.object.meta().namespace).map(|namespace| &namespace.meta.annotations);
     let pod = as_job(context.facts, carrier.object).and_then(|job| context.facts.pods_of(job).next());
     let annotation = |name: &str| {
         let of_pod = pod.and_then(|pod| pod.meta.annotations.get(name));
@@ -117,7 +123,8 @@ fn disabled<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Find
                 let draft = context.container(carrier, member, message).key(row.id.as_str());
                 let draft = draft.assuming(format!("{} keeps to its vendor's documented defaults", sidecar.name));
                 let list = if member.container.args.is_empty() { "command" } else { "args" };
-                let draft = draft.evidence(format!("{}{}/{list}", carrier.path, member.path()), format!(":{port}{path}"));
+                let draft =
+                    draft.evidence(format!("{}{}/{list}", carrier.path, member.path()), format!(":{port}{path}"));
                 findings.push(draft.remedy(format!("switch the endpoint on: {switch}")));
             }
         }

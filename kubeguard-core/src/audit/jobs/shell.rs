@@ -96,8 +96,9 @@ fn commands(script: &str) -> Option<Vec<Command>> {
             (None, '#') if text.is_empty() || text.ends_with(char::is_whitespace) => comment = true,
             (None, '`' | '(' | ')' | '{' | '}') if !in_variable(&text, letter) => return None,
             (None, ';' | '\n') => {
-                if end(&mut text, joint) || joint == Joint::Start {
-                    joint = if found_any(&joint) { Joint::Then } else { joint };
+                // After `&&` a command may stand on the next line.
+                if end(&mut text, joint) {
+                    joint = Joint::Then;
                 }
             }
             (None, '&') => {
@@ -121,16 +122,11 @@ fn commands(script: &str) -> Option<Vec<Command>> {
     (quote.is_none()).then_some(found)
 }
 
-/// After anything at all, a new line begins a new command.
-fn found_any(_: &Joint) -> bool {
-    true
-}
-
 /// Returns whether a brace belongs to `${name}`.
 fn in_variable(text: &str, letter: char) -> bool {
     match letter {
         '{' => text.ends_with('$'),
-        '}' => text.rfind("${").is_some_and(|at| !text[at..].contains('}')),
+        '}' => text.rfind("${").is_some_and(|at| text.get(at..).is_some_and(|rest| !rest.contains('}'))),
         _ => false,
     }
 }
@@ -145,7 +141,11 @@ fn blocks(commands: Vec<Command>) -> Option<Vec<Command>> {
         let closes = matches!(first, "fi" | "done" | "esac");
         // `do if …` and the like open a block inside a block.
         let inner = matches!(first, "do" | "then" | "else")
-            && command.text.split_whitespace().nth(1).is_some_and(|w| matches!(w, "if" | "while" | "until" | "for" | "case"));
+            && command
+                .text
+                .split_whitespace()
+                .nth(1)
+                .is_some_and(|w| matches!(w, "if" | "while" | "until" | "for" | "case"));
         depth += u32::from(opens || inner);
         if depth == 0 {
             found.push(command);
@@ -204,7 +204,8 @@ pub(super) fn loses(script: &str, stops: bool) -> Option<Loss> {
         return None;
     }
     let work = before.iter().rposition(|command| !is_prelude(&command.text))?;
-    let guarded = before.get(work + 1).is_some_and(|next| next.joint == Joint::Or) || work + 1 == at && quit.joint == Joint::Or;
+    let guarded =
+        before.get(work + 1).is_some_and(|next| next.joint == Joint::Or) || work + 1 == at && quit.joint == Joint::Or;
     if quit.joint == Joint::And && work + 1 == at {
         // `a && quit || quit` asks in both cases, and cannot be told from others that do.
         let again = rest.iter().skip(1).any(|command| is_quit(&command.text));
@@ -216,7 +217,7 @@ pub(super) fn loses(script: &str, stops: bool) -> Option<Loss> {
     let saved: Vec<&str> = before.iter().flat_map(|command| assigned(&command.text)).collect();
     let keeps = rest.iter().skip(1).any(|command| {
         let mut words = command.text.split_whitespace();
-        let value = (words.next() == Some("exit" )).then(|| words.next()).flatten();
+        let value = (words.next() == Some("exit")).then(|| words.next()).flatten();
         value.is_some_and(|value| saved.contains(&value.trim_matches(['"', '$', '{', '}', '\''])))
     });
     match (stops && !guarded, keeps) {
@@ -237,7 +238,10 @@ fn assigned(text: &str) -> Option<&str> {
 fn is_prelude(text: &str) -> bool {
     let first = text.split_whitespace().next().unwrap_or_default();
     let sets = assigned(text).is_some() && text.split_whitespace().count() == 1;
-    sets || matches!(first, "set" | "trap" | "until" | "while" | "sleep" | "echo" | "printf" | "export" | "cd" | "true" | ":")
+    sets || matches!(
+        first,
+        "set" | "trap" | "until" | "while" | "sleep" | "echo" | "printf" | "export" | "cd" | "true" | ":"
+    )
 }
 
 /// Returns the part of a command that never ends.
@@ -300,7 +304,11 @@ mod tests {
             ("app; curl -X POST localhost:15020/quitquitquit", false, Loss::HidesFailure),
             ("app; x=$?; wget --post-data '' localhost:4191/shutdown", false, Loss::HidesFailure),
             ("app || curl -X POST localhost:15020/quitquitquit", false, Loss::HidesFailure),
-            ("while ! nc -z localhost 5432; do sleep 1; done\napp\ncurl localhost:9091/quitquitquit\nexit $?", false, Loss::HidesFailure),
+            (
+                "while ! nc -z localhost 5432; do sleep 1; done\napp\ncurl localhost:9091/quitquitquit\nexit $?",
+                false,
+                Loss::HidesFailure,
+            ),
         ] {
             assert_eq!(loses(script, stops), Some(loss), "{script}");
         }

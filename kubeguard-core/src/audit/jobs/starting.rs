@@ -112,7 +112,10 @@ pub(super) const UNSCHEDULABLE: SignedDuration = SignedDuration::from_mins(15);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Returns containers that wait with one of some reasons: class, member, status, reason, message.
-fn waiting<'a>(case: Case<'a>, reasons: &'a [&str]) -> impl Iterator<Item = (Member<'a>, &'a ContainerStatus, &'a str, &'a str)> {
+fn waiting<'a>(
+    case: Case<'a>,
+    reasons: &'a [&str],
+) -> impl Iterator<Item = (Member<'a>, &'a ContainerStatus, &'a str, &'a str)> {
     members(&case.pod.spec).filter_map(move |member| {
         let status = case.status.container(&member.container.name)?;
         match &status.state {
@@ -135,7 +138,11 @@ fn scheduled(case: &Case<'_>) -> Option<Timestamp> {
 }
 
 /// Lowers a finding about a job that its deadline ends within the hour.
-pub(super) fn softened<'a>(context: &Context<'a>, job: Option<&'a crate::audit::facts::Of<crate::audit::kinds::Job>>, mut draft: Draft<'a>) -> Draft<'a> {
+pub(super) fn softened<'a>(
+    context: &Context<'a>,
+    job: Option<&'a crate::audit::facts::Of<crate::audit::kinds::Job>>,
+    mut draft: Draft<'a>,
+) -> Draft<'a> {
     if let Some(end) = job.and_then(deadline).filter(|end| end.duration_since(context.now) <= HOUR) {
         draft.severity = draft.severity.min(Severity::Medium);
         draft.message = format!("{}; its deadline ends the job at {end}", draft.message);
@@ -152,7 +159,8 @@ fn image<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
     for (member, status, reason, message) in waiting(case, PULL) {
         let since = waits_since(&case, status);
         let words = message.to_ascii_lowercase();
-        let fatal = matches!(reason, "InvalidImageName" | "ErrImageNeverPull") || FATAL.iter().any(|w| words.contains(w));
+        let fatal =
+            matches!(reason, "InvalidImageName" | "ErrImageNeverPull") || FATAL.iter().any(|w| words.contains(w));
         if !context.held(since, if fatal { SHORT } else { HOLD }) {
             continue;
         }
@@ -190,9 +198,10 @@ fn config<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) 
     for (member, status, reason, message) in waiting(case, CREATE) {
         let words = message.to_ascii_lowercase();
         let hold = if words.contains("failed to sync") && words.contains("cache") { LONG } else { HOLD };
-        let noise = status.last.as_ref().is_some_and(|last| {
-            last.exit_code == 128 || matches!(&*last.reason, "ContainerCannotRun" | "StartError")
-        });
+        let noise = status
+            .last
+            .as_ref()
+            .is_some_and(|last| last.exit_code == 128 || matches!(&*last.reason, "ContainerCannotRun" | "StartError"));
         let since = waits_since(&case, status);
         if noise && status.restarts < 3 || !context.held(since, hold) {
             continue;
@@ -235,13 +244,20 @@ fn unschedulable<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Finding
     let age = since.map_or_else(String::new, |since| format!(" for {}", span(context.age(since))));
     let then = if scaling { "an autoscaler is at work" } else { "a pod that is pending never counts as failed" };
     let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
-    let draft = context.finding(pod, format!("no node takes the pod{age}{words}: {then}")).severity(severity).since(since);
-    findings.push(softened(context, case.job, draft.evidence("/status/conditions", "PodScheduled=False Unschedulable")));
+    let draft =
+        context.finding(pod, format!("no node takes the pod{age}{words}: {then}")).severity(severity).since(since);
+    findings.push(softened(
+        context,
+        case.job,
+        draft.evidence("/status/conditions", "PodScheduled=False Unschedulable"),
+    ));
 }
 
 fn gated<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
     let Some(case) = Case::alive(context.facts, pod) else { return };
-    let Some(found) = case.status.condition("PodScheduled").filter(|found| found.reason == "SchedulingGated") else { return };
+    let Some(found) = case.status.condition("PodScheduled").filter(|found| found.reason == "SchedulingGated") else {
+        return;
+    };
     let since = known(found.at).or(pod.meta.created);
     if pod.spec.scheduling_gates.is_empty() || !context.held(since, HOLD) {
         return;
@@ -295,7 +311,8 @@ fn init<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
         if pod.spec.restart_policy == "OnFailure" && status.restarts > 0 {
             message.push_str("; its restarts count towards backoffLimit");
         }
-        let value = status.waiting().map_or_else(|| since.map(|at| at.to_string()).unwrap_or_default(), ToOwned::to_owned);
+        let value =
+            status.waiting().map_or_else(|| since.map(|at| at.to_string()).unwrap_or_default(), ToOwned::to_owned);
         let draft = context.finding(pod, message).on(name).since(since).evidence(format!("{at}/{path}"), value);
         findings.push(softened(context, case.job, draft));
     }

@@ -69,7 +69,7 @@ fn judge<'a>(context: &Context<'a>, job: &'a Of<Job>, found: &mut Findings<'a>) 
         Check::Job(check) => check(context, job, found),
         Check::Template(check) => Carrier::of(job).into_iter().for_each(|carrier| check(context, carrier, found)),
         Check::Container(check) => {
-            for carrier in Carrier::of(job) {
+            if let Some(carrier) = Carrier::of(job) {
                 members(carrier.spec).for_each(|member| check(context, carrier, member, found));
             }
         }

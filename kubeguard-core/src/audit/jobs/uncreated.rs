@@ -103,11 +103,8 @@ fn partial<'a>(context: &Context<'a>, job: &'a Of<Job>, findings: &mut Findings<
     }
     let cases: Vec<Case<'a>> = context.facts.pods_of(job).filter_map(|pod| Case::alive(context.facts, pod)).collect();
     let running = cases.iter().filter(|case| case.pod.phase() == "Running").count();
-    let since: Vec<_> = cases
-        .iter()
-        .filter_map(unschedulable_since)
-        .filter(|since| context.held(*since, UNSCHEDULABLE))
-        .collect();
+    let since: Vec<_> =
+        cases.iter().filter_map(unschedulable_since).filter(|since| context.held(*since, UNSCHEDULABLE)).collect();
     if running == 0 || since.is_empty() {
         return;
     }
@@ -116,9 +113,12 @@ fn partial<'a>(context: &Context<'a>, job: &'a Of<Job>, findings: &mut Findings<
     let waiting = since.len();
     let since = since.into_iter().flatten().min();
     let age = since.map_or_else(String::new, |since| format!(" for {}", span(context.age(since))));
-    let then = if indexed { "pods that wait for each other hold what they have" } else { "it runs slower than it asks" };
+    let then =
+        if indexed { "pods that wait for each other hold what they have" } else { "it runs slower than it asks" };
     let message = format!("{running} of its pods run, no node has taken {waiting} others{age}: {then}");
     let draft = context.finding(job, message).severity(severity).since(since);
-    let draft = draft.evidence("/spec/parallelism", spec.parallelism).evidence("/spec/completionMode", spec.completion_mode.as_str());
+    let draft = draft
+        .evidence("/spec/parallelism", spec.parallelism)
+        .evidence("/spec/completionMode", spec.completion_mode.as_str());
     findings.push(softened(context, Some(job), draft));
 }
