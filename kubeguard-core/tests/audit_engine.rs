@@ -1,5 +1,6 @@
 //! The engine by rules made for the purpose: folding, absorption, hold times, skipping, roles.
 #![expect(clippy::unwrap_used, reason = "a test fails with what differs")]
+#![expect(clippy::needless_pass_by_value, reason = "json! makes values where they are used")]
 
 use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::audit::facts::{Carrier, Pod, State};

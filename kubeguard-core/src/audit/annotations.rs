@@ -117,7 +117,7 @@ fn token(name: &str) -> String {
 }
 
 /// Returns the annotations of an object and of its pod template, each with its JSON pointer.
-fn annotations<'a>(object: &'a dyn Object) -> Vec<(&'a Labels, String)> {
+fn annotations(object: &dyn Object) -> Vec<(&Labels, String)> {
     let mut all = vec![(&object.meta().annotations, "/metadata/annotations".to_owned())];
     if let Some(Carried { annotations, path, .. }) = object.carried()
         && !path.is_empty()

@@ -352,11 +352,11 @@ impl Object for Pod {
         Fact::Pod
     }
 
-    fn api_version(&self) -> &str {
+    fn api_version(&self) -> &'static str {
         "v1"
     }
 
-    fn kind(&self) -> &str {
+    fn kind(&self) -> &'static str {
         "Pod"
     }
 

@@ -241,7 +241,6 @@ impl<'a> Context<'a> {
     }
 
     /// Begins a finding about an object.
-    #[must_use]
     pub fn finding(&self, object: &'a dyn Object, message: impl Into<String>) -> Draft<'a> {
         Draft {
             at: object,
@@ -260,7 +259,6 @@ impl<'a> Context<'a> {
     }
 
     /// Begins a finding about a container of a template or pod.
-    #[must_use]
     pub fn container(&self, carrier: Carrier<'a>, member: Member<'a>, message: impl Into<String>) -> Draft<'a> {
         let mut draft = self.finding(carrier.object, message);
         draft.container = Some(member.container.name.clone());

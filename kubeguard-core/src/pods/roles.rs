@@ -105,7 +105,7 @@ const SHORTEST_ELIMINATION: SignedDuration = SignedDuration::from_hours(1);
 /// Users that service meshes run their proxies as.
 const MESH_USERS: [i64; 2] = [1337, 2102];
 
-fn listed<'a>(list: &'a str) -> impl Iterator<Item = &'a str> {
+fn listed(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 
