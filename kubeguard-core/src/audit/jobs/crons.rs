@@ -156,22 +156,22 @@ fn about<'a>(mut draft: Draft<'a>, jobs: &[(&'a Of<Job>, Stuck)]) -> Draft<'a> {
 fn blocked<'a>(context: &Context<'a>, cron: &'a Of<CronJob>, findings: &mut Findings<'a>) {
     let Some(spec) = working(cron).filter(|spec| spec.concurrency_policy == "Forbid") else { return };
     let (Some(last), Ok(schedule)) = (scheduled(cron), schedule(spec)) else { return };
-    let lost = missed(&schedule, last, context.now, SignedDuration::ZERO);
-    if lost.count == 0 {
+    let skipped = missed(&schedule, last, context.now, SignedDuration::ZERO);
+    if skipped.count == 0 {
         return;
     }
     let jobs = hanging(context, cron);
     let Some(proof) = jobs.iter().map(|(_, stuck)| stuck.proof).max() else { return };
     let since = schedule.next(last);
     let from = since.map_or_else(String::new, |since| format!(" since {since}"));
-    let runs = if lost.count == 1 && !lost.more { "run" } else { "runs" };
+    let runs = if skipped.count == 1 && !skipped.more { "run" } else { "runs" };
     let names: Vec<&str> = jobs.iter().map(|(job, _)| &*job.meta.name).collect();
     let message =
-        format!("{} {runs} lost{from}: job {} does not end and overlap is forbidden", count(lost), names.join(", "));
+        format!("{} {runs} lost{from}: job {} does not end and overlap is forbidden", count(skipped), names.join(", "));
     let draft = context.finding(cron, message).proof(proof).since(since);
     let draft =
         draft.evidence("/spec/concurrencyPolicy", "Forbid").evidence("/status/lastScheduleTime", last.to_string());
-    let draft = draft.detail("lostRuns", u64::try_from(lost.count).unwrap_or(u64::MAX));
+    let draft = draft.detail("lostRuns", u64::try_from(skipped.count).unwrap_or(u64::MAX));
     findings.push(assuming(about(draft, &jobs), &schedule));
 }
 
@@ -204,13 +204,13 @@ fn starved<'a>(context: &Context<'a>, cron: &'a Of<CronJob>, findings: &mut Find
         return;
     }
     let late = missed(&schedule, last, context.now, SignedDuration::ZERO);
-    let lost = missed(&schedule, since, context.now, SignedDuration::ZERO);
-    if late.count > 1 || lost.count < 3 {
+    let skipped = missed(&schedule, since, context.now, SignedDuration::ZERO);
+    if late.count > 1 || skipped.count < 3 {
         return;
     }
     let word = if success.is_some() { "the last success" } else { "it was made" };
     let message =
-        format!("{} runs since {word} at {since}, and none has succeeded: each is deleted by the next", count(lost));
+        format!("{} runs since {word} at {since}, and none has succeeded: each is deleted by the next", count(skipped));
     let draft = context.finding(cron, message).since(Some(since)).evidence("/spec/concurrencyPolicy", "Replace");
     let draft = draft.evidence("/status/lastScheduleTime", last.to_string());
     findings.push(assuming(draft, &schedule));
@@ -241,8 +241,8 @@ fn not_firing<'a>(context: &Context<'a>, cron: &'a Of<CronJob>, findings: &mut F
         return;
     }
     let slack = SignedDuration::from_secs(spec.starting_deadline_seconds.unwrap_or(SLACK));
-    let lost = missed(&schedule, since, context.now, slack);
-    if lost.count < 2 {
+    let skipped = missed(&schedule, since, context.now, slack);
+    if skipped.count < 2 {
         return;
     }
     let mut causes = vec!["UnparseableSchedule", "InvalidSchedule", "UnknownTimeZone", "MissSchedule", "FailedCreate"];
@@ -253,10 +253,10 @@ fn not_firing<'a>(context: &Context<'a>, cron: &'a Of<CronJob>, findings: &mut F
     let cause = event.map_or_else(|| "unknown".to_owned(), |event| event.reason.to_string());
     let words =
         event.map_or_else(String::new, |event| format!(" ({})", event.message.lines().next().unwrap_or_default()));
-    let message = format!("{} runs missed since {since}: cause {cause}{words}", count(lost));
+    let message = format!("{} runs missed since {since}: cause {cause}{words}", count(skipped));
     let draft = context.finding(cron, message).since(schedule.next(since)).detail("cause", cause);
     let draft = match scheduled(cron) {
-        Some(last) => draft.evidence("/status/lastScheduleTime", last.to_string()),
+        Some(before) => draft.evidence("/status/lastScheduleTime", before.to_string()),
         None => draft.evidence("/metadata/creationTimestamp", since.to_string()),
     };
     findings.push(assuming(draft, &schedule));

@@ -104,8 +104,11 @@ fn reason(job: &Of<Job>) -> &str {
     }
 }
 
+/// A pod whose work succeeded, the sidecars that failed it with their codes, and the weakest proof.
+type Failers<'a> = (Case<'a>, Vec<(&'a str, i32)>, Proof);
+
 /// Returns the sidecars that failed a pod whose work had succeeded, and the weakest proof.
-fn failers<'a>(context: &Context<'a>, pod: &'a Pod) -> Option<(Case<'a>, Vec<(&'a str, i32)>, Proof)> {
+fn failers<'a>(context: &Context<'a>, pod: &'a Pod) -> Option<Failers<'a>> {
     if pod.phase() != "Failed" || pod.meta.deleted.is_some() {
         return None;
     }

@@ -66,16 +66,13 @@ fn always<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, f
         let codes = rule.exit_codes.as_ref();
         codes.is_some_and(|codes| (codes.operator == "In") == codes.values.contains(&0))
     });
-    findings.push(match matching {
-        Some(index) => {
-            let action = container.restart_policy_rules.get(index).map(|rule| rule.action.clone());
-            draft.evidence(format!("{at}/restartPolicyRules/{index}/action"), action.unwrap_or_default())
-        }
-        None => {
-            let path = format!("{at}/restartPolicy");
-            let patch = serde_json::json!({"op": "remove", "path": path});
-            draft.evidence(path, container.restart_policy.as_str()).patch(patch)
-        }
+    findings.push(if let Some(index) = matching {
+        let action = container.restart_policy_rules.get(index).map(|rule| rule.action.clone());
+        draft.evidence(format!("{at}/restartPolicyRules/{index}/action"), action.unwrap_or_default())
+    } else {
+        let field = format!("{at}/restartPolicy");
+        let removal = serde_json::json!({"op": "remove", "path": field});
+        draft.evidence(field, container.restart_policy.as_str()).patch(removal)
     });
 }
 

@@ -306,8 +306,8 @@ fn native(facts: &Facts, zombie: &Zombie<'_>, holder: &Holder<'_>, job: &Of<Job>
     patch.push(json!({"op": "add", "path": format!("{moved}/restartPolicy"), "value": "Always"}));
     let container = holder.member.container;
     if container.readiness_probe.is_some() && container.startup_probe.is_none() {
-        let (from, path) = (format!("{moved}/readinessProbe"), format!("{moved}/startupProbe"));
-        patch.push(json!({"op": "copy", "from": from, "path": path}));
+        let (from, to) = (format!("{moved}/readinessProbe"), format!("{moved}/startupProbe"));
+        patch.push(json!({"op": "copy", "from": from, "path": to}));
     }
     let known = if facts.nodes().is_empty() {
         "; the versions of the nodes are not known: all must be 1.29 or newer"

@@ -103,7 +103,7 @@ fn overdue<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>)
     let Some(case) = Case::of(context.facts, pod).filter(|case| !left_alone(case)) else { return };
     let Some(deleted) = pod.meta.deleted.filter(|deleted| context.held(Some(*deleted), OVERDUE)) else { return };
     let decided = case.job.is_some_and(|job| doomed_since(context, job).is_some());
-    let orphan = orphan_since(context, pod).is_some_and(|since| context.held(since, ORPHAN));
+    let orphan = is_orphan(context, pod);
     if is_lost(context, &case) || decided || orphan || !foreign_of(context, &pod.meta, false).is_empty() {
         return;
     }
@@ -112,24 +112,24 @@ fn overdue<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>)
     findings.push(draft.evidence("/metadata/deletionTimestamp", deleted.to_string()));
 }
 
-/// Returns since when a pod waits to be counted by a job that does not exist.
-fn orphan_since(context: &Context<'_>, pod: &Pod) -> Option<Option<Timestamp>> {
+/// Returns whether a pod waits too long to be counted by a job that does not exist.
+fn is_orphan(context: &Context<'_>, pod: &Pod) -> bool {
     let tracked = pod.meta.finalizers.iter().any(|name| *name == TRACKING);
     let over = pod.meta.deleted.is_some() || pod.is_over();
-    let owned =
-        pod.meta.owner.as_ref().is_some_and(|owner| owner.kind == "Job" && owner.api_version.starts_with("batch/"));
-    if !tracked
-        || !over
-        || !sees(context.facts, Fact::Job, &pod.meta.namespace)
-        || owned && job_of(context.facts, pod).is_some()
-    {
-        return None;
-    }
-    Some(pod.meta.deleted.or_else(|| ended(pod)))
+    let seen = sees(context.facts, Fact::Job, &pod.meta.namespace);
+    tracked && over && seen && job_of(context.facts, pod).is_none() && context.held(left_since(pod), ORPHAN)
+}
+
+/// Returns since when a pod is on its way out.
+fn left_since(pod: &Pod) -> Option<Timestamp> {
+    pod.meta.deleted.or_else(|| ended(pod))
 }
 
 fn orphan<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
-    let Some(since) = orphan_since(context, pod).filter(|since| context.held(*since, ORPHAN)) else { return };
+    if !is_orphan(context, pod) {
+        return;
+    }
+    let since = left_since(pod);
     let Some(index) = pod.meta.finalizers.iter().position(|name| *name == TRACKING) else { return };
     let path = format!("/metadata/finalizers/{index}");
     let message = "the pod waits to be counted by a job that does not exist: it never leaves, nor does its namespace";

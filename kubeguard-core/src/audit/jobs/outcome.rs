@@ -185,13 +185,11 @@ impl<'a> Model<'a> {
             false if exit.term_zero_with.as_ref().is_some_and(zero) => Some(0),
             false => exit.term,
         });
-        match code {
-            Some(code) => (vec![code], None),
-            None => {
-                let other = if quits { 1 } else { 143 };
-                (vec![0, other], Some(format!("the exit code of {} is not known", container.name)))
-            }
+        if let Some(code) = code {
+            return (vec![code], None);
         }
+        let other = if quits { 1 } else { 143 };
+        (vec![0, other], Some(format!("the exit code of {} is not known", container.name)))
     }
 
     fn end(&self, name: &str, quits: bool) -> Vec<Outcome> {

@@ -98,14 +98,14 @@ fn count(spec: &PodSpec, status: &PodStatus) -> Counts {
         let again = |code: i32| restarts(member, spec, code);
         match (member.class, state, ended) {
             (Class::Init, _, Some(ended)) => {
-                counts.init_failed += u32::from(ended.exit_code != 0 && !again(ended.exit_code))
+                counts.init_failed += u32::from(ended.exit_code != 0 && !again(ended.exit_code));
             }
             (Class::Init, ..) => counts.pending_init += 1,
             (Class::NativeSidecar, State::Running { .. }, _) => {
                 counts.running += 1;
                 counts.pending_native += u32::from(found.and_then(|found| found.started) != Some(true));
             }
-            (Class::NativeSidecar, _, Some(_)) => {}
+            (Class::NativeSidecar, _, Some(_)) | (Class::Ephemeral, ..) => {}
             (Class::NativeSidecar, State::Waiting { .. }, None) => {
                 counts.pending_native += 1;
                 counts.waiting += 1;
@@ -118,7 +118,6 @@ fn count(spec: &PodSpec, status: &PodStatus) -> Counts {
             }
             (Class::Regular, State::Waiting { .. }, None) => counts.waiting += 1,
             (Class::Regular | Class::NativeSidecar, ..) => counts.unknown += 1,
-            (Class::Ephemeral, ..) => {}
         }
     }
     counts

@@ -92,7 +92,6 @@ fn commands(script: &str) -> Option<Vec<Command>> {
                     None => {}
                 }
             }
-            (Some(_), _) => text.push(letter),
             (None, '#') if text.is_empty() || text.ends_with(char::is_whitespace) => comment = true,
             (None, '`' | '(' | ')' | '{' | '}') if !in_variable(&text, letter) => return None,
             (None, ';' | '\n') => {
@@ -115,7 +114,7 @@ fn commands(script: &str) -> Option<Vec<Command>> {
                 end(&mut text, joint);
                 joint = Joint::Or;
             }
-            (None, _) => text.push(letter),
+            _ => text.push(letter),
         }
     }
     end(&mut text, joint);
@@ -214,7 +213,7 @@ pub(super) fn loses(script: &str, stops: bool) -> Option<Loss> {
     if quit.joint == Joint::And {
         return None;
     }
-    let saved: Vec<&str> = before.iter().flat_map(|command| assigned(&command.text)).collect();
+    let saved: Vec<&str> = before.iter().filter_map(|command| assigned(&command.text)).collect();
     let keeps = rest.iter().skip(1).any(|command| {
         let mut words = command.text.split_whitespace();
         let value = (words.next() == Some("exit")).then(|| words.next()).flatten();

@@ -108,7 +108,7 @@ const VOLUMES: &[&str] = &["FailedMount", "FailedAttachVolume", "FailedCreatePod
 const SHORT: SignedDuration = SignedDuration::from_secs(60);
 const HOLD: SignedDuration = SignedDuration::from_mins(10);
 const LONG: SignedDuration = SignedDuration::from_mins(30);
-pub(super) const UNSCHEDULABLE: SignedDuration = SignedDuration::from_mins(15);
+const UNSCHEDULABLE: SignedDuration = SignedDuration::from_mins(15);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Returns containers that wait with one of some reasons: class, member, status, reason, message.
@@ -164,7 +164,7 @@ fn image<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
         if !context.held(since, if fatal { SHORT } else { HOLD }) {
             continue;
         }
-        let Some(told) = told(context, &case, member, since, reason, message) else { continue };
+        let told = told(context, &case, member, since, reason, message);
         let path = format!("/spec/{}/{}/image", list(member), member.index);
         findings.push(told.evidence(path, member.container.image.as_str()));
     }
@@ -182,7 +182,7 @@ fn told<'a>(
     since: Option<Timestamp>,
     reason: &str,
     message: &str,
-) -> Option<Draft<'a>> {
+) -> Draft<'a> {
     let name = member.container.name.as_str();
     let age = since.map_or_else(String::new, |since| format!(" for {}", span(context.age(since))));
     let words = if message.is_empty() { String::new() } else { format!(" ({})", first_line(message)) };
@@ -190,7 +190,7 @@ fn told<'a>(
     let text = format!("container {name} waits{age} with {reason}{words}: {then}");
     let at = at_status(case, member.class, name);
     let draft = context.finding(case.pod, text).on(name).since(since);
-    Some(softened(context, case.job, draft.evidence(format!("{at}/state/waiting/reason"), reason)))
+    softened(context, case.job, draft.evidence(format!("{at}/state/waiting/reason"), reason))
 }
 
 fn config<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
@@ -206,7 +206,7 @@ fn config<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) 
         if noise && status.restarts < 3 || !context.held(since, hold) {
             continue;
         }
-        findings.extend(told(context, &case, member, since, reason, message));
+        findings.push(told(context, &case, member, since, reason, message));
     }
     if !sees(context.facts, Fact::Event, &pod.meta.namespace) {
         return;
@@ -216,21 +216,29 @@ fn config<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) 
     for (member, status, _, _) in waiting(case, &["ContainerCreating"]).take(1) {
         let since = waits_since(&case, status);
         if context.held(since, HOLD) {
-            let told = told(context, &case, member, since, &event.reason, &event.message);
-            findings.extend(told);
+            findings.push(told(context, &case, member, since, &event.reason, &event.message));
         }
     }
 }
 
-/// Returns since when no node takes a pod, if none does.
-pub(super) fn unschedulable_since(case: &Case<'_>) -> Option<Option<Timestamp>> {
-    let found = case.status.condition("PodScheduled")?;
-    (found.status == "False" && found.reason == "Unschedulable").then(|| known(found.at).or(case.pod.meta.created))
+/// Returns whether no node takes a pod, for too long.
+pub(super) fn is_unschedulable(context: &Context<'_>, case: &Case<'_>) -> bool {
+    let found = case.status.condition("PodScheduled");
+    found.is_some_and(|found| found.status == "False" && found.reason == "Unschedulable")
+        && context.held(unscheduled_since(case), UNSCHEDULABLE)
+}
+
+/// Returns since when a pod has no node.
+pub(super) fn unscheduled_since(case: &Case<'_>) -> Option<Timestamp> {
+    scheduled(case).or(case.pod.meta.created)
 }
 
 fn unschedulable<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
     let Some(case) = Case::alive(context.facts, pod) else { return };
-    let Some(since) = unschedulable_since(&case).filter(|since| context.held(*since, UNSCHEDULABLE)) else { return };
+    if !is_unschedulable(context, &case) {
+        return;
+    }
+    let since = unscheduled_since(&case);
     let scaling = newest(context.facts, pod, &["TriggeredScaleUp"])
         .is_some_and(|event| event.last.is_some_and(|last| context.age(last) <= UNSCHEDULABLE));
     let severity = if scaling {

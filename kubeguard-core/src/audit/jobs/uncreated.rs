@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::starting::{UNSCHEDULABLE, softened, unschedulable_since};
+use super::starting::{is_unschedulable, softened, unscheduled_since};
 use super::view::{Case, JobState, PODS, ended, lives, newest, sees, span, started, state};
 use crate::audit::facts::{Of, Pod};
 use crate::audit::kinds::{Job, JobSpec, JobStatus};
@@ -103,15 +103,14 @@ fn partial<'a>(context: &Context<'a>, job: &'a Of<Job>, findings: &mut Findings<
     }
     let cases: Vec<Case<'a>> = context.facts.pods_of(job).filter_map(|pod| Case::alive(context.facts, pod)).collect();
     let running = cases.iter().filter(|case| case.pod.phase() == "Running").count();
-    let since: Vec<_> =
-        cases.iter().filter_map(unschedulable_since).filter(|since| context.held(*since, UNSCHEDULABLE)).collect();
-    if running == 0 || since.is_empty() {
+    let stuck: Vec<_> = cases.iter().filter(|case| is_unschedulable(context, case)).collect();
+    if running == 0 || stuck.is_empty() {
         return;
     }
     let indexed = spec.completion_mode == "Indexed";
     let severity = if indexed { Severity::High } else { Severity::Medium };
-    let waiting = since.len();
-    let since = since.into_iter().flatten().min();
+    let waiting = stuck.len();
+    let since = stuck.into_iter().filter_map(unscheduled_since).min();
     let age = since.map_or_else(String::new, |since| format!(" for {}", span(context.age(since))));
     let then =
         if indexed { "pods that wait for each other hold what they have" } else { "it runs slower than it asks" };

@@ -126,7 +126,7 @@ pub(super) fn job_spec<'a>(facts: &'a Facts, carrier: &Carrier<'_>) -> Option<(&
 }
 
 /// Returns the template of a CronJob, or of a job that may still run.
-pub(super) fn is_template<'a>(facts: &'a Facts, carrier: &Carrier<'_>) -> bool {
+pub(super) fn is_template(facts: &Facts, carrier: &Carrier<'_>) -> bool {
     match as_job(facts, carrier.object) {
         Some(job) => state(job) == JobState::Active,
         None => carrier.object.fact() == Fact::CronJob,
