@@ -9,7 +9,7 @@ pub mod baseline;
 mod engine;
 pub mod facts;
 pub mod gather;
-mod jobs;
+pub mod jobs;
 pub mod kinds;
 mod lines;
 pub mod needs;

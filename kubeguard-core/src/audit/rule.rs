@@ -388,6 +388,12 @@ impl<'a> Findings<'a> {
     }
 }
 
+impl<'a> Extend<Draft<'a>> for Findings<'a> {
+    fn extend<I: IntoIterator<Item = Draft<'a>>>(&mut self, drafts: I) {
+        self.drafts.extend(drafts);
+    }
+}
+
 /// Runs a rule over its subjects.
 pub(super) fn run<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
     let facts = context.facts;

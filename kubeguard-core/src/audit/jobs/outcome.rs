@@ -1,0 +1,377 @@
+//! What an action would lead to: the kubelet and the Job controller as functions.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::phase::{Phase, phase};
+use super::view::{cron_of, deadline, job_of, span, started};
+use crate::audit::facts::{Facts, Of, Pod, State};
+use crate::audit::kinds::{Job, PodFailurePolicyRule};
+use crate::pods::{Class, Member, SidecarTable, Switch, members, restarts};
+
+/// What somebody may do about a pod that does not end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action<'a> {
+    /// Nothing.
+    Wait,
+    /// Ask a container to quit by its own endpoint.
+    Quit(&'a str),
+    /// Send SIGTERM to a container.
+    Signal(&'a str),
+    /// Set the job's deadline, counted from its start.
+    Deadline(SignedDuration),
+    /// Delete the job with its pods.
+    DeleteJob,
+    /// Delete the pod alone.
+    DeletePod,
+    /// Change the template that later runs are made from.
+    TemplatePatch,
+}
+
+impl Action<'_> {
+    /// Returns its name, as in `delete-job`.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Quit(_) => "quit",
+            Self::Signal(_) => "signal",
+            Self::Deadline(_) => "deadline",
+            Self::DeleteJob => "delete-job",
+            Self::DeletePod => "delete-pod",
+            Self::TemplatePatch => "template-patch",
+        }
+    }
+}
+
+/// How a job stands after an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// It succeeds.
+    Complete,
+    /// It fails.
+    Failed,
+    /// It has not ended.
+    Progressing,
+    /// It is gone.
+    Missing,
+}
+
+impl Ends {
+    /// Returns the word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Progressing => "progressing",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// What an action leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What happens, in its order.
+    pub steps: Vec<String>,
+    /// The pod's last phase; `None` when it is gone.
+    pub pod_phase: Option<Phase>,
+    /// How the job stands then; for a pod without a job, whether the pod ends.
+    pub job: Ends,
+    /// Whether work runs again; `None` where that cannot be told.
+    pub runs_again: Option<bool>,
+    /// What was assumed.
+    pub assumptions: Vec<String>,
+}
+
+/// Returns what an action leads to: one outcome per branch where an exit code is not known.
+#[must_use]
+pub fn outcome(facts: &Facts, pod: &Pod, action: Action<'_>, table: &SidecarTable, now: Timestamp) -> Vec<Outcome> {
+    let model = Model::of(facts, pod, table, now);
+    match action {
+        Action::Wait => vec![model.wait()],
+        Action::Quit(name) => model.end(name, true),
+        Action::Signal(name) => model.end(name, false),
+        Action::Deadline(after) => vec![model.deadline(after)],
+        Action::DeleteJob => vec![model.delete_job(facts)],
+        Action::DeletePod => model.delete_pod(),
+        Action::TemplatePatch => {
+            vec![
+                model.stays(
+                    "this job stays as it is: its template cannot change; the next run is made from the new one",
+                ),
+            ]
+        }
+    }
+}
+
+struct Model<'a> {
+    pod: &'a Pod,
+    job: Option<&'a Of<Job>>,
+    table: &'a SidecarTable,
+    now: Timestamp,
+    /// Other pods of the job that have not ended and are not leaving.
+    others: i64,
+    succeeded: i64,
+    failed: i64,
+}
+
+impl<'a> Model<'a> {
+    fn of(facts: &'a Facts, pod: &'a Pod, table: &'a SidecarTable, now: Timestamp) -> Self {
+        let job = job_of(facts, pod);
+        let others = job.map_or(0, |job| {
+            let alive =
+                |other: &&Pod| !other.is_over() && other.meta.deleted.is_none() && other.meta.name != pod.meta.name;
+            i64::try_from(facts.pods_of(job).filter(alive).count()).unwrap_or(i64::MAX)
+        });
+        let status = job.and_then(|job| job.status.as_ref());
+        let uncounted = status.and_then(|status| status.uncounted_terminated_pods.as_ref());
+        let number = |list: Option<&Vec<String>>| i64::try_from(list.map_or(0, Vec::len)).unwrap_or(i64::MAX);
+        let succeeded =
+            i64::from(status.map_or(0, |status| status.succeeded)) + number(uncounted.map(|u| &u.succeeded));
+        let failed = i64::from(status.map_or(0, |status| status.failed)) + number(uncounted.map(|u| &u.failed));
+        Self { pod, job, table, now, others, succeeded, failed }
+    }
+
+    fn stays(&self, step: &str) -> Outcome {
+        let pod_phase = self.pod.status.as_ref().map(|status| phase(&self.pod.spec, status, false));
+        let steps = vec![step.to_owned()];
+        Outcome { steps, pod_phase, job: Ends::Progressing, runs_again: Some(false), assumptions: Vec::new() }
+    }
+
+    fn wait(&self) -> Outcome {
+        match self.job.and_then(deadline) {
+            Some(end) => Outcome { job: Ends::Failed, ..self.stays(&format!("DeadlineExceeded at {end}")) },
+            None => self.stays("nothing will end it: it has no deadline"),
+        }
+    }
+
+    fn deadline(&self, after: SignedDuration) -> Outcome {
+        let end = self.job.and_then(started).and_then(|start| start.checked_add(after).ok());
+        let steps = match end {
+            Some(end) if end <= self.now => {
+                vec![format!("DeadlineExceeded at once: {end} is past"), "its pods are deleted".to_owned()]
+            }
+            Some(end) => vec![format!("DeadlineExceeded at {end}"), "its pods are deleted".to_owned()],
+            None => vec![format!("DeadlineExceeded {} after its start", span(after))],
+        };
+        Outcome { steps, pod_phase: None, job: Ends::Failed, runs_again: Some(false), assumptions: Vec::new() }
+    }
+
+    fn delete_job(&self, facts: &Facts) -> Outcome {
+        let mut steps = vec!["the job and its pods are deleted, and with them the record of the run".to_owned()];
+        let cron = self.job.and_then(|job| cron_of(facts, job));
+        if let Some(spec) = cron.and_then(|cron| cron.spec.as_ref()).filter(|spec| !spec.suspend) {
+            let zone = (!spec.time_zone.is_empty()).then_some(spec.time_zone.as_str());
+            let schedule = crate::cron::Schedule::parse(&spec.schedule, zone).ok();
+            if let Some(next) = schedule.and_then(|schedule| schedule.next(self.now)) {
+                steps.push(format!("the next run starts at {next}"));
+            }
+        }
+        Outcome { steps, pod_phase: None, job: Ends::Missing, runs_again: Some(false), assumptions: Vec::new() }
+    }
+
+    /// Returns the exit codes that a container may end with, and what is assumed of them.
+    fn codes(&self, member: Member<'_>, quits: bool) -> (Vec<i32>, Option<String>) {
+        let container = member.container;
+        let row = self.table.find(&container.name, &container.image).and_then(Result::ok);
+        let exit = row.and_then(|row| row.exit.as_ref());
+        let zero = |switch: &Switch| {
+            !switch.arg.is_empty()
+                && container.command.iter().chain(&container.args).any(|arg| is_flag(arg, &switch.arg))
+        };
+        let code = exit.and_then(|exit| match quits {
+            true => exit.quit,
+            false if exit.term_zero_with.as_ref().is_some_and(zero) => Some(0),
+            false => exit.term,
+        });
+        if let Some(code) = code {
+            return (vec![code], None);
+        }
+        let other = if quits { 1 } else { 143 };
+        (vec![0, other], Some(format!("the exit code of {} is not known", container.name)))
+    }
+
+    fn end(&self, name: &str, quits: bool) -> Vec<Outcome> {
+        let Some(member) = members(&self.pod.spec).find(|member| member.container.name == name) else {
+            return Vec::new();
+        };
+        let (codes, assumed) = self.codes(member, quits);
+        let outcomes = codes.into_iter().map(|code| {
+            let mut outcome = self.ended(member, code);
+            outcome.assumptions.extend(assumed.clone());
+            outcome
+        });
+        outcomes.collect()
+    }
+
+    /// Returns what follows when a container ends with a code.
+    fn ended(&self, member: Member<'_>, code: i32) -> Outcome {
+        let name = &member.container.name;
+        let spec = &self.pod.spec;
+        let probed = member.container.liveness_probe.is_some() && restarts(member, spec, 1);
+        if restarts(member, spec, code) || probed {
+            return self.stays(&format!("{name} ends with {code} and is started again: the pod stays"));
+        }
+        let Some(status) = &self.pod.status else { return self.stays("nothing is known of the pod") };
+        let mut status = status.clone();
+        let list = if member.class == Class::Regular { &mut status.containers } else { &mut status.init };
+        if let Some(found) = list.iter_mut().find(|found| found.name == *name.as_str()) {
+            let ended = crate::audit::facts::Ended { exit_code: code, finished: Some(self.now), ..Default::default() };
+            found.state = State::Terminated(Box::new(ended));
+        }
+        let then = phase(spec, &status, false);
+        let mut outcome = match then {
+            Phase::Succeeded => self.succeeds(),
+            Phase::Failed => self.fails(&status),
+            Phase::Pending | Phase::Running => self.stays("other containers still hold the pod"),
+        };
+        outcome.pod_phase = Some(then);
+        outcome.steps.insert(0, format!("{name} ends with {code}"));
+        if then != Phase::Running && then != Phase::Pending {
+            outcome.steps.insert(1, format!("pod {}", then.as_str()));
+        }
+        outcome
+    }
+
+    fn succeeds(&self) -> Outcome {
+        let succeeded = self.succeeded + 1;
+        let wanted = self.job.and_then(|job| job.spec.as_ref()).and_then(|spec| spec.completions);
+        let enough = wanted.is_none_or(|wanted| succeeded >= i64::from(wanted));
+        let (job, step) = if self.job.is_none() {
+            (Ends::Complete, "it has no job".to_owned())
+        } else if enough && self.others == 0 {
+            (Ends::Complete, "the job completes".to_owned())
+        } else {
+            let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
+            (Ends::Progressing, format!("{succeeded}{of} succeeded, the others go on"))
+        };
+        let phase = Some(Phase::Succeeded);
+        Outcome { steps: vec![step], pod_phase: phase, job, runs_again: Some(false), assumptions: Vec::new() }
+    }
+
+    fn fails(&self, status: &crate::audit::facts::PodStatus) -> Outcome {
+        let outcome = |step: String, job: Ends, runs_again: Option<bool>| Outcome {
+            steps: vec![step],
+            pod_phase: Some(Phase::Failed),
+            job,
+            runs_again,
+            assumptions: Vec::new(),
+        };
+        let Some(spec) = self.job.and_then(|job| job.spec.as_ref()) else {
+            return outcome("it has no job that would try again".to_owned(), Ends::Failed, Some(false));
+        };
+        let rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
+        let rule = rules.into_iter().find(|rule| matches(rule, status));
+        match rule.map_or("", |rule| rule.action.as_str()) {
+            "FailJob" => {
+                return outcome("its podFailurePolicy fails the job".to_owned(), Ends::Failed, Some(false));
+            }
+            "Ignore" => {
+                let step = "its podFailurePolicy ignores the failure: the main runs again".to_owned();
+                return outcome(step, Ends::Progressing, Some(true));
+            }
+            "FailIndex" => {
+                let step = "its podFailurePolicy fails the index; the job fails once the others are done".to_owned();
+                return outcome(step, if self.others == 0 { Ends::Failed } else { Ends::Progressing }, Some(false));
+            }
+            _ => {}
+        }
+        if spec.backoff_limit_per_index.is_some() {
+            let step = "the index counts a failure; whether it may try again depends on its failures so far".to_owned();
+            return outcome(step, Ends::Progressing, None);
+        }
+        self.counted(spec.backoff_limit.unwrap_or(6))
+    }
+
+    /// Returns what follows when one more pod counts as failed.
+    fn counted(&self, limit: i32) -> Outcome {
+        let failed = self.failed + 1;
+        let limit = i64::from(limit);
+        let (step, job, again) = if failed > limit {
+            (format!("{failed} failures are more than backoffLimit {limit}: the job fails"), Ends::Failed, false)
+        } else {
+            let step = format!("attempt {} of {}: the main runs again", failed + 1, limit + 1);
+            (step, Ends::Progressing, true)
+        };
+        let pod_phase = Some(Phase::Failed);
+        Outcome { steps: vec![step], pod_phase, job, runs_again: Some(again), assumptions: Vec::new() }
+    }
+
+    fn delete_pod(&self) -> Vec<Outcome> {
+        let Some(spec) = self.job.and_then(|job| job.spec.as_ref()) else {
+            let stays = self.stays("the pod is deleted; nothing known makes it again");
+            return vec![Outcome { pod_phase: None, job: Ends::Missing, runs_again: None, ..stays }];
+        };
+        if spec.pod_replacement_policy != "Failed" && spec.pod_failure_policy.is_none() {
+            let mut outcome = self.counted(spec.backoff_limit.unwrap_or(6));
+            outcome.steps.insert(0, "a pod that is being deleted counts as failed at once".to_owned());
+            outcome.pod_phase = None;
+            return vec![outcome];
+        }
+        // The last phase counts: what every container that still runs ends with.
+        let mut branches: Vec<(crate::audit::facts::PodStatus, Vec<String>)> =
+            self.pod.status.iter().map(|status| (status.clone(), Vec::new())).collect();
+        for member in members(&self.pod.spec).filter(|member| member.class == Class::Regular) {
+            let name = member.container.name.as_str();
+            let done = |status: &crate::audit::facts::PodStatus| {
+                status.container(name).is_some_and(|found| found.terminated().is_some())
+            };
+            if branches.iter().all(|(status, _)| done(status)) {
+                continue;
+            }
+            let (codes, assumed) = self.codes(member, false);
+            branches = branches
+                .into_iter()
+                .flat_map(|(status, notes)| {
+                    codes.iter().map(move |code| (status.clone(), notes.clone(), *code)).collect::<Vec<_>>()
+                })
+                .map(|(mut status, mut notes, code)| {
+                    if let Some(found) = status.containers.iter_mut().find(|found| found.name == *name) {
+                        let ended = crate::audit::facts::Ended { exit_code: code, ..Default::default() };
+                        found.state = State::Terminated(Box::new(ended));
+                    }
+                    notes.extend(assumed.clone());
+                    (status, notes)
+                })
+                .take(4)
+                .collect();
+        }
+        let outcomes = branches.into_iter().map(|(status, notes)| {
+            let then = phase(&self.pod.spec, &status, true);
+            let mut outcome = if then == Phase::Succeeded { self.succeeds() } else { self.fails(&status) };
+            outcome.steps.insert(0, format!("the pod ends as {} and that counts", then.as_str()));
+            outcome.pod_phase = None;
+            outcome.assumptions.extend(notes);
+            outcome
+        });
+        outcomes.collect()
+    }
+}
+
+/// Returns whether an argument is a switch that is on.
+pub(super) fn is_flag(arg: &str, flag: &str) -> bool {
+    let bare = |text: &str| text.trim_start_matches('-').to_owned();
+    let (name, value) = arg.split_once('=').map_or((arg, "true"), |(name, value)| (name, value));
+    arg.starts_with('-') && bare(name) == bare(flag) && !matches!(value, "false" | "0")
+}
+
+/// Returns whether a rule of a podFailurePolicy is about a pod that has failed.
+///
+/// Exit codes: of the named container or of any, only of those that did not end with 0.
+pub(super) fn matches(rule: &PodFailurePolicyRule, status: &crate::audit::facts::PodStatus) -> bool {
+    if let Some(codes) = &rule.on_exit_codes {
+        return status.containers.iter().chain(&status.init).any(|container| {
+            let named = codes.container_name.is_empty() || container.name == *codes.container_name.as_str();
+            let code = container.terminated().map_or(0, |ended| ended.exit_code);
+            let listed = codes.values.contains(&code);
+            named && code != 0 && if codes.operator == "In" { listed } else { codes.operator == "NotIn" && !listed }
+        });
+    }
+    rule.on_pod_conditions.iter().any(|pattern| {
+        status
+            .conditions
+            .iter()
+            .any(|found| found.kind == *pattern.r#type.as_str() && found.status == *pattern.status.as_str())
+    })
+}
