@@ -6,7 +6,7 @@ use kubeguard_core::ecr::clusters::Clusters;
 use kubeguard_core::ecr::plan::Plan;
 use kubeguard_core::ecr::policy::Policy;
 use kubeguard_core::ecr::state::CleanState;
-use kubeguard_core::images::RegistryId;
+use kubeguard_core::images::{Inventory, RegistryId};
 
 /// A policy.
 pub(crate) fn policy(bytes: &[u8]) {
@@ -42,4 +42,13 @@ pub(crate) fn state(bytes: &[u8]) {
     let registry = RegistryId::new("111122223333", "us-east-1");
     let Ok(state) = CleanState::parse("fuzz", text, &registry) else { return };
     assert_eq!(state.registry, registry, "the state of another registry is not this one's");
+}
+
+/// An inventory: one that is believed is read back as it was written.
+pub(crate) fn inventory(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(inventory) = Inventory::parse("fuzz", text) else { return };
+    assert_eq!(inventory.sha256, inventory.hash(), "one that was altered is not believed");
+    let again = serde_json::to_string(&inventory).unwrap_or_default();
+    assert_eq!(Inventory::parse("again", &again).ok(), Some(inventory), "it is read back as it was written");
 }

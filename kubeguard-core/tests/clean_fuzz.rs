@@ -10,9 +10,11 @@ use kubeguard_core::ecr::clusters::Clusters;
 use kubeguard_core::ecr::plan::Plan;
 use kubeguard_core::ecr::planning::{Inputs, plan};
 use kubeguard_core::ecr::policy::Policy;
-use kubeguard_core::ecr::snapshot::{Reading, RegistrySnapshot};
+use kubeguard_core::ecr::snapshot::{self, RegistrySnapshot};
 use kubeguard_core::ecr::state::CleanState;
-use kubeguard_core::images::RegistryId;
+use kubeguard_core::images::gather::{Reading, of_manifests};
+use kubeguard_core::images::inventory::Scan;
+use kubeguard_core::images::{HostMap, Inventory, RegistryId};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -83,9 +85,9 @@ fn written() -> (String, String) {
         caller: String::new(),
         caller_account: "111122223333".to_owned(),
         taken_at: now,
-        replication: Reading::Read(Vec::new()),
-        pull_through: Reading::Read(Vec::new()),
-        exclusions: Reading::Read(Vec::new()),
+        replication: snapshot::Reading::Read(Vec::new()),
+        pull_through: snapshot::Reading::Read(Vec::new()),
+        exclusions: snapshot::Reading::Read(Vec::new()),
         repositories: Vec::new(),
     };
     let inputs = Inputs {
@@ -105,10 +107,23 @@ fn written() -> (String, String) {
     (serde_json::to_string_pretty(&plan).unwrap(), serde_json::to_string_pretty(&state).unwrap())
 }
 
+/// An inventory of one workload, as a file.
+fn inventory() -> String {
+    let pod = serde_json::json!({"containers": [{"name": "app", "image": "111122223333.dkr.ecr.us-east-1.amazonaws.com/app:v1"}]});
+    let web = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"namespace": "team", "name": "web"},
+        "spec": {"template": {"spec": pod}}});
+    let (scan, hosts) = (Scan::default(), HostMap::default());
+    let reading = Reading { cluster: "prod", scan: &scan, hosts: &hosts, tool: "kubeguard" };
+    let now = "2026-11-22T10:00:00Z".parse().unwrap();
+    let inventory = of_manifests([&web], reading, Some("uid".to_owned()), true, now);
+    serde_json::to_string_pretty(&inventory).unwrap()
+}
+
 #[test]
 fn what_is_damaged_here_is_sound_at_first() {
     let (plan, state) = written();
     assert!(!Plan::parse("plan", &plan).unwrap().is_altered());
+    Inventory::parse("inventory", &inventory()).unwrap();
     CleanState::parse("state", &state, &RegistryId::new("111122223333", "us-east-1")).unwrap();
 }
 
@@ -125,6 +140,11 @@ proptest! {
     #[test]
     fn no_damaged_clusters_file_panics(damages in damages()) {
         clean::clusters(&damaged(CLUSTERS, &damages));
+    }
+
+    #[test]
+    fn no_damaged_inventory_panics(damages in damages()) {
+        clean::inventory(&damaged(&inventory(), &damages));
     }
 
     #[test]

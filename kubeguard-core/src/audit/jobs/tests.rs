@@ -8,6 +8,7 @@ use crate::pods::SidecarTable;
 const NOW: &str = "2026-11-22T10:00:00Z";
 
 /// A job whose pod's main has ended and whose sidecar runs.
+#[expect(clippy::needless_pass_by_value, reason = "every caller makes them for the call")]
 fn world(policy: &str, main: i32, job: Value, sidecar: Value) -> Facts {
     let mut side =
         json!({"name": "side", "env": [{"name": "KRUISE_TERMINATE_SIDECAR_WHEN_JOB_EXIT", "value": "true"}]});
