@@ -43,8 +43,7 @@ pub(super) fn absorb(mut works: Vec<Work<'_>>) -> Vec<Work<'_>> {
                 let meant = |other: &Work<'_>| {
                     absorbed.probes.is_empty() || other.probe.is_none_or(|probe| absorbed.probes.contains(&probe))
                 };
-                let fits =
-                    |other: &Work<'_>| other.finding.rule == absorbed.rule && alike(work, other) && meant(other);
+                let fits = |other: &Work<'_>| other.finding.rule == absorbed.rule && alike(work, other) && meant(other);
                 if loser != winner && works.get(loser).is_some_and(fits) {
                     remove(loser, winner);
                 }

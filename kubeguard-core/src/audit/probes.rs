@@ -31,8 +31,8 @@ use super::facts::{Carrier, Facts, Of};
 use super::kinds;
 use super::needs::{Fact, Need};
 use super::rule::{Context, Draft, Rule};
-use crate::pods::{Class, Criticality, Member, View, criticality, members};
 use crate::audit::report::Proof;
+use crate::pods::{Class, Criticality, Member, View, criticality, members};
 
 /// Declares what rules about templates read beside templates.
 macro_rules! needs_of {
@@ -70,11 +70,7 @@ needs_of!(
     Need::decides(Fact::Service).or_none(),
     Need::enriches(Fact::HorizontalPodAutoscaler).or_none()
 );
-needs_of!(
-    VERSIONED,
-    "Templates and the versions of nodes.",
-    Need::enriches(Fact::Node).or_none()
-);
+needs_of!(VERSIONED, "Templates and the versions of nodes.", Need::enriches(Fact::Node).or_none());
 needs_of!(ENFORCED, "Templates and the labels of their namespaces.", Need::decides(Fact::Namespace).or_none());
 
 /// The rows.
@@ -122,7 +118,11 @@ fn staying<'a>(context: &Context<'a>, carrier: &Carrier<'a>, member: &Member<'a>
 
 /// Returns the probes of any container that may have some, also in jobs.
 fn any<'a>(context: &Context<'a>, carrier: &Carrier<'a>, member: &Member<'a>) -> Vec<Probe<'a>> {
-    if member.class == Class::Init || is_over(context.facts, carrier) { Vec::new() } else { probes(member, carrier.spec) }
+    if member.class == Class::Init || is_over(context.facts, carrier) {
+        Vec::new()
+    } else {
+        probes(member, carrier.spec)
+    }
 }
 
 /// Returns the JSON pointer of something below a probe of a template's container.
@@ -229,4 +229,9 @@ fn listed(names: &[&str]) -> String {
         [one, two] => format!("{one} and {two}"),
         [one, two, rest @ ..] => format!("{one}, {two} and {} more", rest.len()),
     }
+}
+
+/// Divides and rounds up; both positive.
+fn ceil(amount: i64, by: i64) -> i64 {
+    amount.saturating_add(by.saturating_sub(1)) / by.max(1)
 }

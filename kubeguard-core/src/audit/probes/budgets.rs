@@ -1,8 +1,8 @@
 //! PA308, PA309, PA314 and PA315: how long a start may take, and what a rollout makes of it.
 
-use super::model::{budget, to_ready};
+use super::model::{budget, probe, to_ready};
 use super::pods::World;
-use super::{ProbeKind, TEMPLATES, about, asked, find, probe, replicas, routing, staying};
+use super::{ProbeKind, TEMPLATES, about, asked, ceil, find, replicas, routing, staying};
 use crate::audit::facts::{Carrier, Of};
 use crate::audit::kinds;
 use crate::audit::needs::{Fact, Need};
@@ -68,12 +68,41 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Names in images whose processes take long to start.
 const SLOW: &[&str] = &[
-    "openjdk", "jdk", "jre", "temurin", "corretto", "java", "tomcat", "wildfly", "jboss", "spring", "keycloak",
-    "elasticsearch", "logstash", "opensearch", "kafka", "cassandra", "jenkins", "sonarqube", "activemq", "solr",
+    "openjdk",
+    "jdk",
+    "jre",
+    "temurin",
+    "corretto",
+    "java",
+    "tomcat",
+    "wildfly",
+    "jboss",
+    "spring",
+    "keycloak",
+    "elasticsearch",
+    "logstash",
+    "opensearch",
+    "kafka",
+    "cassandra",
+    "jenkins",
+    "sonarqube",
+    "activemq",
+    "solr",
 ];
 /// Names in images whose processes load models.
-const MODELS: &[&str] =
-    &["vllm", "triton", "tritonserver", "ollama", "torchserve", "tgi", "tei", "sglang", "llama", "huggingface", "inference"];
+const MODELS: &[&str] = &[
+    "vllm",
+    "triton",
+    "tritonserver",
+    "ollama",
+    "torchserve",
+    "tgi",
+    "tei",
+    "sglang",
+    "llama",
+    "huggingface",
+    "inference",
+];
 /// A JVM rarely starts sooner, in seconds.
 const JVM: i64 = 30;
 /// What is granted beyond this is no budget, in seconds.
@@ -95,7 +124,7 @@ fn short<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, fi
         let finding = finding.number(&carrier, &member, ProbeKind::Startup, "failureThreshold", startup.timing.failure);
         finding.number(&carrier, &member, ProbeKind::Startup, "periodSeconds", startup.timing.period)
     };
-    let enough = |seconds: i64| seconds.div_ceil(startup.timing.pace());
+    let enough = |seconds: i64| ceil(seconds, startup.timing.pace());
     let at = super::below(&carrier, &member, ProbeKind::Startup, "failureThreshold");
     // Only what was seen of this workload's own pods.
     let seen = observed(context, &carrier, name);
@@ -112,7 +141,8 @@ fn short<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, fi
     }
     let image = &member.container.image;
     if granted < JVM && words(image).any(|word| SLOW.contains(&word)) {
-        let message = format!("the startup probe of {name} grants {granted} s < {JVM} s, and image {image} looks like a JVM");
+        let message =
+            format!("the startup probe of {name} grants {granted} s < {JVM} s, and image {image} looks like a JVM");
         let finding = finding(message).proof(Proof::Hint).set(&carrier, at, enough(JVM));
         findings.push(finding.assuming("a JVM takes half a minute to start"));
     }
@@ -134,12 +164,18 @@ fn huge<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, fin
         return;
     };
     let (granted, container) = (startup.timing.granted(), member.container);
-    let limits = container.resources.iter().flat_map(|resources| resources.limits.keys().chain(resources.requests.keys()));
-    let accelerated = limits.into_iter().any(|name| name.ends_with("/gpu") || name.contains("tpu") || name.contains("neuron"));
+    let limits =
+        container.resources.iter().flat_map(|resources| resources.limits.keys().chain(resources.requests.keys()));
+    let accelerated =
+        limits.into_iter().any(|name| name.ends_with("/gpu") || name.contains("tpu") || name.contains("neuron"));
     if granted <= HUGE || accelerated || words(&container.image).any(|word| MODELS.contains(&word)) {
         return;
     }
-    let message = format!("the startup probe of {} grants {} min > 30 min: a start that hangs goes unnoticed", container.name, granted / 60);
+    let message = format!(
+        "the startup probe of {} grants {} min > 30 min: a start that hangs goes unnoticed",
+        container.name,
+        granted / 60
+    );
     let finding = about(context, &carrier, &member, &startup, message);
     let finding = finding.number(&carrier, &member, ProbeKind::Startup, "failureThreshold", startup.timing.failure);
     findings.push(finding.number(&carrier, &member, ProbeKind::Startup, "periodSeconds", startup.timing.period));
@@ -154,8 +190,12 @@ fn deadline<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Find
     let deadline = i64::from(spec.progress_deadline_seconds.unwrap_or(600));
     let ready_for = i64::from(spec.min_ready_seconds);
     let starts = |member: Member<'a>| (budget(&member, carrier.spec), to_ready(&member, carrier.spec), member);
-    let slowest = members(carrier.spec).filter(Member::is_gating).map(starts).max_by_key(|(granted, ready, _)| granted + ready);
-    let Some((granted, ready, member)) = slowest.filter(|(granted, ready, _)| deadline < granted + ready + ready_for) else { return };
+    let slowest =
+        members(carrier.spec).filter(Member::is_gating).map(starts).max_by_key(|(granted, ready, _)| granted + ready);
+    let Some((granted, ready, member)) = slowest.filter(|(granted, ready, _)| deadline < granted + ready + ready_for)
+    else {
+        return;
+    };
     let needs = granted + ready + ready_for;
     let message = format!(
         "progressDeadlineSeconds {deadline} < {granted} + {ready} + {ready_for} = {needs} s that {} may take to start, become ready and stay so",

@@ -7,7 +7,10 @@ use crate::audit::kinds::Container;
 
 const SHELLS: &[&str] = &["sh", "bash", "ash", "dash", "zsh", "ksh"];
 /// Programs that do nothing but start another.
-const WRAPPERS: &[&str] = &["exec", "timeout", "env", "nice", "command", "time", "sudo", "gosu", "tini", "if", "then", "do", "!", "while", "until", "else", "{", "("];
+const WRAPPERS: &[&str] = &[
+    "exec", "timeout", "env", "nice", "command", "time", "sudo", "gosu", "tini", "if", "then", "do", "!", "while",
+    "until", "else", "{", "(",
+];
 
 /// Returns a program's name without its folder.
 pub(super) fn base(program: &str) -> &str {
@@ -140,7 +143,11 @@ pub(super) fn place(host: &str) -> Target<&str> {
     if matches!(localhost.as_str(), "localhost.localdomain" | "ip6-localhost" | "localhost4" | "localhost6") {
         return Target::Local;
     }
-    if plain && host.chars().any(|letter| letter.is_ascii_alphabetic()) { Target::Remote(host) } else { Target::Unknown }
+    if plain && host.chars().any(|letter| letter.is_ascii_alphabetic()) {
+        Target::Remote(host)
+    } else {
+        Target::Unknown
+    }
 }
 
 /// Returns the host of a URL, or of what curl takes for one.
@@ -164,9 +171,39 @@ const CLIENTS: &[Client] = &[
 ];
 /// Flags of curl and wget whose value is the next word.
 const TAKING: &[&str] = &[
-    "-o", "--output", "-O", "-m", "--max-time", "-H", "--header", "-w", "--write-out", "-X", "--request", "-d",
-    "--data", "-u", "--user", "-A", "--user-agent", "-T", "--timeout", "-t", "--tries", "--connect-timeout", "--retry",
-    "--cert", "--key", "--cacert", "-E", "--unix-socket", "-b", "--cookie", "-e", "--retry-delay", "--resolve",
+    "-o",
+    "--output",
+    "-O",
+    "-m",
+    "--max-time",
+    "-H",
+    "--header",
+    "-w",
+    "--write-out",
+    "-X",
+    "--request",
+    "-d",
+    "--data",
+    "-u",
+    "--user",
+    "-A",
+    "--user-agent",
+    "-T",
+    "--timeout",
+    "-t",
+    "--tries",
+    "--connect-timeout",
+    "--retry",
+    "--cert",
+    "--key",
+    "--cacert",
+    "-E",
+    "--unix-socket",
+    "-b",
+    "--cookie",
+    "-e",
+    "--retry-delay",
+    "--resolve",
 ];
 
 /// Returns a flag's value: the next word, or what follows it in the same one.
@@ -198,7 +235,10 @@ pub(super) fn fetched(words: &[String]) -> Option<&str> {
         }
         // `-qO-` of wget needs no further word, `-O` does.
         skip = TAKING.contains(word) && !(*word == "-O" && !wget);
-        !word.starts_with('-') && !matches!(*word, ">" | ">>" | "2>&1" | "<") && !word.starts_with("/dev/") && !word.starts_with('>')
+        !word.starts_with('-')
+            && !matches!(*word, ">" | ">>" | "2>&1" | "<")
+            && !word.starts_with("/dev/")
+            && !word.starts_with('>')
     })
 }
 
@@ -264,10 +304,21 @@ mod tests {
 
     #[test]
     fn a_command_that_cannot_fail_is_told_from_one_that_can() {
-        for noop in [&["/bin/true"][..], &["sh", "-c", "exit 0"], &["echo", "ok"], &["sh", "-c", ":"], &["bash", "-c", "echo a; true"]] {
+        for noop in [
+            &["/bin/true"][..],
+            &["sh", "-c", "exit 0"],
+            &["echo", "ok"],
+            &["sh", "-c", ":"],
+            &["bash", "-c", "echo a; true"],
+        ] {
             assert!(always_succeeds(&argv(noop)), "{noop:?}");
         }
-        for real in [&["cat", "/tmp/a"][..], &["sh", "-c", "echo a > /data/x"], &["sh", "-c", "test -f /a && exit 0"], &["sh", "-c", ""]] {
+        for real in [
+            &["cat", "/tmp/a"][..],
+            &["sh", "-c", "echo a > /data/x"],
+            &["sh", "-c", "test -f /a && exit 0"],
+            &["sh", "-c", ""],
+        ] {
             assert!(!always_succeeds(&argv(real)), "{real:?}");
         }
     }

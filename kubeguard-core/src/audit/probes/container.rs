@@ -4,10 +4,9 @@ use serde_json::json;
 
 use super::routing::{declared, is_exposed};
 use super::{
-    EXPOSED, Probe, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, command, ends, probes, routing,
-    staying,
+    EXPOSED, Probe, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, command, ends, probes, routing, staying,
 };
-use crate::audit::facts::{Carrier, Object as _, Port, resolve};
+use crate::audit::facts::{Carrier, Port, resolve};
 use crate::audit::needs::Fact;
 use crate::audit::report::{Proof, Severity};
 use crate::audit::rule::{Absorbs, Check, Context, Findings, Rule, absorbs};
@@ -177,10 +176,6 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 
-fn has(probes: &[Probe<'_>], kind: ProbeKind) -> bool {
-    probes.iter().any(|probe| probe.kind == kind)
-}
-
 fn unguarded<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
     if !carrier.spec.readiness_gates.is_empty() {
         return;
@@ -205,10 +200,16 @@ fn unguarded<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Fin
         let severity = if telemetry { Severity::Low } else { Severity::High };
         let named = declared(container, number).filter(|name| !name.is_empty());
         let port = named.map_or_else(|| json!(number), |name| json!(name));
-        let probe = json!({"tcpSocket": {"port": port}, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 3});
+        let probe =
+            json!({"tcpSocket": {"port": port}, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 3});
         let at = below(&carrier, &member, ProbeKind::Readiness, "");
         let finding = context.container(carrier, member, message).severity(severity);
-        findings.push(finding.evidence(at.clone(), json!(null)).evidence_of(first.service, "/spec/ports", first.port.port).set(&carrier, at, probe));
+        findings.push(
+            finding
+                .evidence(at.clone(), json!(null))
+                .evidence_of(first.service, "/spec/ports", first.port.port)
+                .set(&carrier, at, probe),
+        );
     }
 }
 
@@ -227,7 +228,11 @@ fn unmapped<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Find
         asked.len()
     );
     let finding = context.finding(carrier.object, message);
-    findings.push(finding.evidence(format!("{}/spec/containers", carrier.path), asked.len()).evidence_of(route.service, "/spec/ports", target));
+    findings.push(finding.evidence(format!("{}/spec/containers", carrier.path), asked.len()).evidence_of(
+        route.service,
+        "/spec/ports",
+        target,
+    ));
 }
 
 fn no_liveness<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
@@ -280,9 +285,10 @@ fn in_job<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findin
     for member in crate::pods::members(carrier.spec).filter(|member| member.class == Class::Regular) {
         let container = member.container;
         // Its shape says nothing here: a main container with a probe alone would be a sidecar by its probe.
-        let sidecar = roles.iter().find(|one| one.container == container.name).is_some_and(|one| {
-            one.role == Role::Sidecar && one.hits.first().is_some_and(|hit| hit.step <= 5)
-        });
+        let sidecar = roles
+            .iter()
+            .find(|one| one.container == container.name)
+            .is_some_and(|one| one.role == Role::Sidecar && one.hits.first().is_some_and(|hit| hit.step <= 5));
         if container.liveness_probe.is_none() || sidecar {
             continue;
         }
@@ -305,7 +311,8 @@ fn plain_init<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
     ];
     for (kind, _) in given.into_iter().filter(|(_, probe)| probe.is_some()) {
         let (word, name) = (kind.word(), &container.name);
-        let message = format!("init container {name} ends before others start and may have no {word} probe: the API rejects it");
+        let message =
+            format!("init container {name} ends before others start and may have no {word} probe: the API rejects it");
         let at = below(&carrier, &member, kind, "");
         let finding = context.container(carrier, member, message).probe(word);
         findings.push(finding.evidence(at.clone(), json!({})).unset(&carrier, at));
@@ -428,7 +435,12 @@ fn credential<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
             if !known && !words.iter().any(|word| name.contains(word)) || header.value.is_empty() {
                 continue;
             }
-            let message = format!("{} of {} sends header {}: everybody who may read the object may read it", probe.word(), member.container.name, header.name);
+            let message = format!(
+                "{} of {} sends header {}: everybody who may read the object may read it",
+                probe.word(),
+                member.container.name,
+                header.name
+            );
             let at = below(&carrier, &member, probe.kind, &format!("httpGet/httpHeaders/{index}/value"));
             let finding = about(context, &carrier, &member, &probe, message).key(name);
             findings.push(finding.evidence(at, header.value.as_str()));
@@ -438,7 +450,9 @@ fn credential<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
 
 fn deep_path<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     let found = staying(context, &carrier, &member);
-    let path = |probe: &Probe<'_>| probe.get().map(|get| get.path.split('?').next().unwrap_or_default().trim_end_matches('/').to_owned());
+    let path = |probe: &Probe<'_>| {
+        probe.get().map(|get| get.path.split('?').next().unwrap_or_default().trim_end_matches('/').to_owned())
+    };
     let Some(liveness) = found.iter().find(|probe| probe.kind == ProbeKind::Liveness) else { return };
     let Some(asked) = path(liveness) else { return };
     let finer = if asked.ends_with("/actuator/health") {
@@ -452,7 +466,10 @@ fn deep_path<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>
         None
     };
     let Some(finer) = finer else { return };
-    let message = format!("liveness of {} asks {asked}, which includes what the application depends on; {finer} does not", member.container.name);
+    let message = format!(
+        "liveness of {} asks {asked}, which includes what the application depends on; {finer} does not",
+        member.container.name
+    );
     let at = below(&carrier, &member, ProbeKind::Liveness, "httpGet/path");
     let finding = about(context, &carrier, &member, liveness, message).evidence(at.clone(), asked);
     findings.push(finding.remedy(format!("ask {finer}")).assuming(format!("the application answers {finer}")));

@@ -162,13 +162,7 @@ pub(super) fn has_unhealthy(context: &Context<'_>, pod: &Pod) -> bool {
 }
 
 /// Begins a finding about a container's probe with an event as its evidence.
-fn draft<'a>(
-    context: &Context<'a>,
-    pod: &'a Pod,
-    member: &Member<'a>,
-    seen: &Seen<'a>,
-    message: String,
-) -> Draft<'a> {
+fn draft<'a>(context: &Context<'a>, pod: &'a Pod, member: &Member<'a>, seen: &Seen<'a>, message: String) -> Draft<'a> {
     let finding = context.container(carried(pod), *member, message).probe(seen.kind.word()).since(seen.event.first);
     let at = format!("{}/{}Probe", member.path(), seen.kind.word());
     finding.evidence(at, json!(&*seen.event.message))
@@ -212,7 +206,8 @@ fn storm<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
                 if minutes < 15 || i64::try_from(count).unwrap_or(i64::MAX) <= minutes {
                     continue;
                 }
-                let message = format!("{} of {} failed {count} times in {minutes} minutes", kind.word(), member.container.name);
+                let message =
+                    format!("{} of {} failed {count} times in {minutes} minutes", kind.word(), member.container.name);
                 findings.push(draft(context, pod, &member, &seen, message));
             }
         }
@@ -228,7 +223,9 @@ fn kill<'a>(context: &Context<'a>, pod: &'a Pod, member: &Member<'a>) -> Option<
         return None;
     }
     let killing = context.facts.events(&pod.meta.uid).iter().filter(|event| {
-        event.reason == "Killing" && container_of(event) == Some(name) && event.message.contains("failed liveness probe")
+        event.reason == "Killing"
+            && container_of(event) == Some(name)
+            && event.message.contains("failed liveness probe")
     });
     if let Some(event) = killing.max_by_key(|event| event.last) {
         return Some(event.last);
@@ -326,14 +323,19 @@ fn http_status<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         if severity == Severity::Medium && !context.held(since(pod, status), settles) {
             return;
         }
-        let message = format!("{} of {} gets status {code} for {}: {means}", probe.word(), member.container.name, probe.told());
+        let message =
+            format!("{} of {} gets status {code} for {}: {means}", probe.word(), member.container.name, probe.told());
         findings.push(draft(context, pod, &member, seen, message).severity(severity));
     });
     for pod in World::of(context.facts).pods {
         for event in context.facts.events(&pod.meta.uid).iter().filter(|event| event.reason == "ProbeWarning") {
             let member = container_of(event).and_then(|name| gating(pod).find(|member| member.container.name == name));
             let (Some(member), Some(kind)) = (member, kind_of(&event.message)) else { continue };
-            let message = format!("{} of {} is redirected elsewhere, which counts as success", kind.word(), member.container.name);
+            let message = format!(
+                "{} of {} is redirected elsewhere, which counts as success",
+                kind.word(),
+                member.container.name
+            );
             let seen = Seen { event, kind };
             findings.push(draft(context, pod, &member, &seen, message).severity(Severity::Medium));
         }
@@ -342,7 +344,8 @@ fn http_status<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
 
 /// Returns the port that refused.
 fn refused_port(message: &str) -> Option<i32> {
-    let (before, _) = message.split_once(": connect: connection refused").or_else(|| message.split_once(": connection refused"))?;
+    let (before, _) =
+        message.split_once(": connect: connection refused").or_else(|| message.split_once(": connection refused"))?;
     before.rsplit(':').next()?.trim().parse().ok()
 }
 
@@ -360,7 +363,11 @@ fn refused<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         if !late || probe.kind == ProbeKind::Readiness && status.ready {
             return;
         }
-        let message = format!("{} of {} is refused on port {port}, which the container does not declare", probe.word(), container.name);
+        let message = format!(
+            "{} of {} is refused on port {port}, which the container does not declare",
+            probe.word(),
+            container.name
+        );
         findings.push(draft(context, pod, &member, seen, message));
     });
 }
@@ -392,7 +399,10 @@ fn synchronized<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
     for pod in &world.pods {
         for member in gating(pod) {
             if let Some(Some(at)) = kill(context, pod, &member) {
-                kills.entry((workload(context.facts, pod), &member.container.name)).or_default().push((at, pod, member));
+                kills
+                    .entry((workload(context.facts, pod), &member.container.name))
+                    .or_default()
+                    .push((at, pod, member));
             }
         }
     }
@@ -403,7 +413,8 @@ fn synchronized<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         let near = |(one, ..): &(Timestamp, &Pod, Member<'_>), (other, ..): &(Timestamp, &Pod, Member<'_>)| {
             one.duration_since(*other).abs().as_secs() <= window
         };
-        let together: Vec<_> = all.iter().filter(|one| all.iter().filter(|other| near(one, other)).count() > 1).collect();
+        let together: Vec<_> =
+            all.iter().filter(|one| all.iter().filter(|other| near(one, other)).count() > 1).collect();
         for (at, pod, member) in &together {
             let message = format!(
                 "liveness restarted {} in {} replicas within {window} s of each other",
@@ -411,7 +422,10 @@ fn synchronized<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
                 together.len()
             );
             let finding = context.container(carried(pod), *member, message).probe("liveness").since(Some(*at));
-            findings.push(finding.evidence(format!("{}/restartCount", status_path(pod, &member.container.name)), status(pod, member).map_or(0, |status| status.restarts)));
+            findings.push(finding.evidence(
+                format!("{}/restartCount", status_path(pod, &member.container.name)),
+                status(pod, member).map_or(0, |status| status.restarts),
+            ));
         }
     }
 }

@@ -57,7 +57,11 @@ pub(super) const RULES: &[Rule] = &[
         summary: "liveness depends on something outside of the pod",
         why: "when that is down, the whole fleet restarts, and helps nobody",
         remedy: "ask the process itself",
-        traps: &["a socket or loopback check of a database", "a client without a host is local", "the pod's own name or address"],
+        traps: &[
+            "a socket or loopback check of a database",
+            "a client without a host is local",
+            "the pod's own name or address",
+        ],
         needs: TEMPLATES,
         check: Check::Container(liveness),
         ..Rule::BASE
@@ -78,7 +82,11 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-super::needs_of!(REPLICATED, "Templates and what scales them.", Need::enriches(Fact::HorizontalPodAutoscaler).or_none());
+super::needs_of!(
+    REPLICATED,
+    "Templates and what scales them.",
+    Need::enriches(Fact::HorizontalPodAutoscaler).or_none()
+);
 
 /// Returns the first word that only a shell would understand.
 fn shell_word(argv: &[String]) -> Option<&str> {
@@ -102,7 +110,10 @@ fn syntax<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, f
         }
         let Some(word) = shell_word(argv) else { continue };
         let (kind, name) = (probe.word(), &member.container.name);
-        let message = format!("{kind} of {name} gives {word:?} to {} as an argument: there is no shell that reads it", argv.first().map_or("", String::as_str));
+        let message = format!(
+            "{kind} of {name} gives {word:?} to {} as an argument: there is no shell that reads it",
+            argv.first().map_or("", String::as_str)
+        );
         let at = below(&carrier, &member, probe.kind, "exec/command");
         let mut finding = about(context, &carrier, &member, &probe, message).evidence(at.clone(), argv.to_vec());
         let simple = |word: &String| !word.is_empty() && !word.contains([' ', '"', '\'']);
@@ -115,7 +126,28 @@ fn syntax<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, f
 
 /// Returns whether a command hands a script to something that is no shell.
 fn interprets(argv: &[String]) -> bool {
-    const KNOWN: &[&str] = &["awk", "gawk", "mawk", "perl", "ruby", "php", "node", "jq", "sed", "lua", "psql", "mongo", "mongosh", "redis-cli", "mysql", "pwsh", "powershell", "cmd", "grep", "egrep"];
+    const KNOWN: &[&str] = &[
+        "awk",
+        "gawk",
+        "mawk",
+        "perl",
+        "ruby",
+        "php",
+        "node",
+        "jq",
+        "sed",
+        "lua",
+        "psql",
+        "mongo",
+        "mongosh",
+        "redis-cli",
+        "mysql",
+        "pwsh",
+        "powershell",
+        "cmd",
+        "grep",
+        "egrep",
+    ];
     argv.iter().any(|word| {
         let name = base(word);
         KNOWN.contains(&name.trim_end_matches(".exe")) || name.starts_with("python")
@@ -124,7 +156,9 @@ fn interprets(argv: &[String]) -> bool {
 
 fn is_name(text: &str) -> bool {
     let first = text.chars().next().is_some_and(|letter| letter.is_ascii_uppercase() || letter == '_');
-    first && text.len() > 1 && text.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
+    first
+        && text.len() > 1
+        && text.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
 }
 
 /// Returns the variables in a word: those of a shell, and those of Kubernetes.
@@ -186,7 +220,8 @@ fn no_shell<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>,
     }
     for probe in any(context, &carrier, &member) {
         let Some(shell) = probe.exec().first().filter(|program| super::command::is_shell(program)) else { continue };
-        let message = format!("{} of {} runs {shell}, and image {image} has no shell", probe.word(), member.container.name);
+        let message =
+            format!("{} of {} runs {shell}, and image {image} has no shell", probe.word(), member.container.name);
         let at = below(&carrier, &member, probe.kind, "exec/command");
         let finding = about(context, &carrier, &member, &probe, message).evidence(at, probe.exec().to_vec());
         findings.push(finding.assuming("images called distroless have no shell"));
@@ -218,7 +253,12 @@ pub(super) fn is_remote(probe: &Probe<'_>, container: &Container) -> bool {
     remote(probe, container).is_some()
 }
 
-fn depends<'a>(context: &Context<'a>, carrier: &Carrier<'a>, member: &Member<'a>, kind: ProbeKind) -> Option<crate::audit::rule::Draft<'a>> {
+fn depends<'a>(
+    context: &Context<'a>,
+    carrier: &Carrier<'a>,
+    member: &Member<'a>,
+    kind: ProbeKind,
+) -> Option<crate::audit::rule::Draft<'a>> {
     let probe = staying(context, carrier, member).into_iter().find(|probe| probe.kind == kind)?;
     let (host, proof, part) = remote(&probe, member.container)?;
     if is_own(&host, carrier) {
@@ -250,6 +290,7 @@ fn liveness<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>,
 
 fn readiness<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     let Some(finding) = depends(context, &carrier, &member, ProbeKind::Readiness) else { return };
-    let several = carrier.object.fact() == Fact::DaemonSet || replicas(context.facts, &carrier).is_some_and(|count| count > 1);
+    let several =
+        carrier.object.fact() == Fact::DaemonSet || replicas(context.facts, &carrier).is_some_and(|count| count > 1);
     findings.push(finding.severity(if several { Severity::High } else { Severity::Medium }));
 }

@@ -110,7 +110,8 @@ fn grace<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, fi
         let (word, name) = (probe.word(), &member.container.name);
         let at = below(&carrier, &member, probe.kind, "terminationGracePeriodSeconds");
         let finding = if probe.kind == ProbeKind::Readiness {
-            let message = format!("readiness of {name} has a grace period, but it never ends anything: the API rejects it");
+            let message =
+                format!("readiness of {name} has a grace period, but it never ends anything: the API rejects it");
             about(context, &carrier, &member, &probe, message).evidence(at.clone(), own).unset(&carrier, at)
         } else if own > all {
             let message = format!("{word} of {name} grants {own} s > {all} s, the pod's own grace period");
@@ -179,8 +180,7 @@ fn drains<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findin
         let (severity, proof) = if known { (Severity::Medium, Proof::Hint) } else { (Severity::Info, Proof::Exact) };
         let message = format!(
             "{} has no preStop hook: service {} still sends traffic when it stops",
-            container.name,
-            route.service.meta.name
+            container.name, route.service.meta.name
         );
         let mut finding = context.container(carrier, member, message).severity(severity).proof(proof);
         if known {

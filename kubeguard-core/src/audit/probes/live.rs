@@ -44,7 +44,11 @@ pub(super) const RULES: &[Rule] = &[
         summary: "a pod that ran for long became ready again: it was unready in between",
         why: "each flap takes it out of its services",
         remedy: "give readiness a higher failureThreshold or timeout, or repair what makes it slow",
-        traps: &["its node was not ready at that time", "every pod of its node flapped", "a readiness gate that came and went"],
+        traps: &[
+            "its node was not ready at that time",
+            "every pod of its node flapped",
+            "a readiness gate that came and went",
+        ],
         needs: FLAPS,
         check: Check::Cluster(flap),
         ..Rule::BASE
@@ -123,11 +127,7 @@ fn change<'a>(world: &World<'a>, facts: &Facts, pod: &'a Pod) -> Option<Change<'
 }
 
 /// Returns the nodes whose pods changed together, with when and how many; changes by node.
-fn bursts<'a>(
-    changes: &[Change<'a>],
-    world: &World<'a>,
-    now: Timestamp,
-) -> BTreeMap<Text, (Timestamp, usize)> {
+fn bursts<'a>(changes: &[Change<'a>], world: &World<'a>, now: Timestamp) -> BTreeMap<Text, (Timestamp, usize)> {
     let mut judged: BTreeMap<&Text, usize> = BTreeMap::new();
     for pod in world.pods.iter().filter(|pod| !pod.node.is_empty()) {
         *judged.entry(&pod.node).or_default() += 1;
@@ -153,16 +153,17 @@ fn bursts<'a>(
 }
 
 fn in_burst(bursts: &BTreeMap<Text, (Timestamp, usize)>, change: &Change<'_>) -> bool {
-    bursts.get(&change.pod.node).is_some_and(|(from, _)| {
-        (0..=BURST).contains(&change.at.duration_since(*from).as_secs())
-    })
+    bursts
+        .get(&change.pod.node)
+        .is_some_and(|(from, _)| (0..=BURST).contains(&change.at.duration_since(*from).as_secs()))
 }
 
 /// Returns whether a pod's node changed its own readiness at that time.
 fn by_node(facts: &Facts, change: &Change<'_>) -> bool {
-    let ready = facts.node(&change.pod.node).and_then(|node| node.status.as_ref()).and_then(|status| {
-        status.conditions.iter().find(|condition| condition.r#type == "Ready")
-    });
+    let ready = facts
+        .node(&change.pod.node)
+        .and_then(|node| node.status.as_ref())
+        .and_then(|status| status.conditions.iter().find(|condition| condition.r#type == "Ready"));
     let at = ready.and_then(crate::kinds::Condition::changed_at);
     at.is_some_and(|at| at.duration_since(change.at).abs().as_secs() <= TOGETHER)
 }
@@ -201,12 +202,13 @@ fn is_settled(facts: &Facts, pods: &[&Pod]) -> bool {
         hash.map(ToOwned::to_owned)
     };
     let hashes: BTreeSet<Option<String>> = pods.iter().map(hash).collect();
-    let observed = pods.first().and_then(|pod| facts.chain(*pod).last().and_then(|link| link.object)).is_none_or(|root| {
-        let of = facts.deployments().iter().find(|deployment| deployment.meta.uid == root.meta().uid);
-        of.is_none_or(|deployment| {
-            deployment.status.as_ref().and_then(|status| status.observed_generation) >= deployment.meta.generation
-        })
-    });
+    let observed =
+        pods.first().and_then(|pod| facts.chain(*pod).last().and_then(|link| link.object)).is_none_or(|root| {
+            let of = facts.deployments().iter().find(|deployment| deployment.meta.uid == root.meta().uid);
+            of.is_none_or(|deployment| {
+                deployment.status.as_ref().and_then(|status| status.observed_generation) >= deployment.meta.generation
+            })
+        });
     hashes.len() == 1 && observed
 }
 
@@ -219,7 +221,8 @@ fn correlated<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         pods.entry(workload(facts, pod)).or_default().push(pod);
     }
     let mut changed: BTreeMap<Text, Vec<&Change<'a>>> = BTreeMap::new();
-    for change in all.iter().filter(|change| asks(change.pod) && !in_burst(&bursts, change) && !by_node(facts, change)) {
+    for change in all.iter().filter(|change| asks(change.pod) && !in_burst(&bursts, change) && !by_node(facts, change))
+    {
         changed.entry(workload(facts, change.pod)).or_default().push(change);
     }
     for (workload, mut changes) in changed {
@@ -289,9 +292,11 @@ fn cause(facts: &Facts, pod: &Pod) -> Option<(String, String)> {
         let path = super::pods::status_path(pod, &name);
         return Some((format!("{name} waits: {reason}"), format!("{path}/state/waiting/reason")));
     }
-    let gate = pod.spec.readiness_gates.iter().find(|gate| {
-        status.condition(&gate.condition_type).is_none_or(|condition| !condition.is_true())
-    });
+    let gate = pod
+        .spec
+        .readiness_gates
+        .iter()
+        .find(|gate| status.condition(&gate.condition_type).is_none_or(|condition| !condition.is_true()));
     gate.map(|gate| (format!("readiness gate {} is not true", gate.condition_type), "/spec/readinessGates".to_owned()))
 }
 

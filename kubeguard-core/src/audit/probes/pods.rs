@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::model::{budget, to_ready};
 use super::{ProbeKind, listed, routing};
-use crate::audit::facts::{Carrier, ContainerStatus, Facts, Object, Of, Pod, State};
+use crate::audit::facts::{Carrier, ContainerStatus, Facts, Of, Pod, State};
 use crate::audit::kinds::Service;
 use crate::audit::needs::{Fact, Need};
 use crate::audit::report::{Proof, Severity};
@@ -224,7 +224,11 @@ fn stuck_proxy<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         for member in gating(pod) {
             let container = member.container;
             let Some(status) = status(pod, &member) else { continue };
-            if container.readiness_probe.is_none() || container.liveness_probe.is_some() || status.ready || !status.is_running() {
+            if container.readiness_probe.is_none()
+                || container.liveness_probe.is_some()
+                || status.ready
+                || !status.is_running()
+            {
                 continue;
             }
             let (class, proof) = class(context, pod, &member);
@@ -235,7 +239,10 @@ fn stuck_proxy<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
             if class != Criticality::DataPath || !context.held(since, STUCK) {
                 continue;
             }
-            let message = format!("{} has been unready for more than 30 minutes while running, and has no liveness probe", container.name);
+            let message = format!(
+                "{} has been unready for more than 30 minutes while running, and has no liveness probe",
+                container.name
+            );
             let finding = context.container(carried(pod), member, message).proof(proof).since(since);
             findings.push(finding.evidence(format!("{}/ready", status_path(pod, &container.name)), false));
         }
@@ -246,7 +253,10 @@ fn orphan<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
     for pod in World::of(context.facts).pods {
         let Some(status) = &pod.status else { continue };
         let ready = status.condition("ContainersReady");
-        if pod.spec.readiness_gates.is_empty() || ready.is_some_and(|ready| !ready.is_true()) || pod.phase() != "Running" {
+        if pod.spec.readiness_gates.is_empty()
+            || ready.is_some_and(|ready| !ready.is_true())
+            || pod.phase() != "Running"
+        {
             continue;
         }
         let all = gating(pod).all(|member| self::status(pod, &member).is_none_or(|status| status.ready));
@@ -259,7 +269,9 @@ fn orphan<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
             if status.condition(kind).is_some() {
                 continue;
             }
-            let message = format!("nobody has set the condition {kind} that a readiness gate waits for: the pod never becomes ready");
+            let message = format!(
+                "nobody has set the condition {kind} that a readiness gate waits for: the pod never becomes ready"
+            );
             let finding = context.finding(pod, message).key(kind.as_str()).since(since);
             findings.push(finding.evidence(format!("/spec/readinessGates/{at}/conditionType"), kind.as_str()));
         }
@@ -284,7 +296,8 @@ fn never_ready<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
                 continue;
             }
             let name = &member.container.name;
-            let message = format!("{name} has run for longer than {settles} s, which it may need, and has never been ready");
+            let message =
+                format!("{name} has run for longer than {settles} s, which it may need, and has never been ready");
             let finding = context.container(carried(pod), member, message).since(since);
             findings.push(finding.evidence(format!("{}/ready", status_path(pod, name)), false));
         }
@@ -388,7 +401,8 @@ fn crashed_sidecar<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
             role.proof
         };
         let name = &member.container.name;
-        let message = format!("sidecar {name} {state}, and everything else in the pod is ready: the pod gets no traffic");
+        let message =
+            format!("sidecar {name} {state}, and everything else in the pod is ready: the pod gets no traffic");
         let finding = context.container(carried(pod), member, message).proof(proof);
         findings.push(finding.evidence(format!("{}/ready", status_path(pod, name)), false));
     }

@@ -98,7 +98,8 @@ fn named_port<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
         let (word, name) = (probe.word(), &container.name);
         let message = format!("{word} port {port:?} is not among the ports of container {name}: {then}");
         let at = below(&carrier, &member, probe.kind, part);
-        let mut finding = about(context, &carrier, &member, &probe, message).severity(severity).evidence(at.clone(), port);
+        let mut finding =
+            about(context, &carrier, &member, &probe, message).severity(severity).evidence(at.clone(), port);
         // With one port there is no doubt which one is meant.
         if let [only] = container.ports.as_slice() {
             finding = match only.name.as_str() {
@@ -138,7 +139,9 @@ fn undeclared<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
         }
         let severity = if container.ports.is_empty() { Severity::Info } else { Severity::Low };
         let (word, name) = (probe.word(), &container.name);
-        let message = format!("{word} of {name} asks port {number}, which appears nowhere else in the pod: a typo, or a port nobody declared");
+        let message = format!(
+            "{word} of {name} asks port {number}, which appears nowhere else in the pod: a typo, or a port nobody declared"
+        );
         let at = below(&carrier, &member, probe.kind, part);
         findings.push(about(context, &carrier, &member, &probe, message).severity(severity).evidence(at, number));
     }
@@ -151,13 +154,14 @@ fn of_sibling<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
         if declared(container, number).is_some() || mentions(container, number) {
             continue;
         }
-        let siblings = members(carrier.spec).filter(Member::is_gating).filter(|other| other.container.name != container.name);
+        let siblings =
+            members(carrier.spec).filter(Member::is_gating).filter(|other| other.container.name != container.name);
         let owners: Vec<&Container> =
             siblings.map(|other| other.container).filter(|other| declared(other, number).is_some()).collect();
         let Some(owner) = owners.first() else { continue };
-        let proxied = owners.iter().any(|owner| {
-            criticality(owner, &View::of(&carrier), &context.policy.sidecars).0 == Criticality::DataPath
-        });
+        let proxied = owners
+            .iter()
+            .any(|owner| criticality(owner, &View::of(&carrier), &context.policy.sidecars).0 == Criticality::DataPath);
         let severity = match probe.kind {
             _ if proxied => Severity::Info,
             ProbeKind::Readiness => Severity::Medium,
@@ -196,8 +200,26 @@ fn wrong_protocol<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Membe
 
 /// Names of ports that are there for those who look after the application.
 const ASIDE: &[&str] = &[
-    "management", "mgmt", "admin", "health", "healthz", "healthcheck", "metrics", "probe", "probes", "status",
-    "monitoring", "telemetry", "ready", "readyz", "readiness", "live", "liveness", "actuator", "ops", "diagnostics",
+    "management",
+    "mgmt",
+    "admin",
+    "health",
+    "healthz",
+    "healthcheck",
+    "metrics",
+    "probe",
+    "probes",
+    "status",
+    "monitoring",
+    "telemetry",
+    "ready",
+    "readyz",
+    "readiness",
+    "live",
+    "liveness",
+    "actuator",
+    "ops",
+    "diagnostics",
 ];
 
 fn off_path<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {

@@ -55,7 +55,10 @@ impl Route<'_> {
         let declared = self.to.and_then(|container| declared(container, self.number?)).unwrap_or_default();
         [name.as_str(), &declared.to_lowercase()].iter().any(|name| {
             name.split(['-', '_']).any(|word| {
-                matches!(word, "metrics" | "telemetry" | "prometheus" | "prom" | "monitoring" | "metric" | "profiling" | "pprof")
+                matches!(
+                    word,
+                    "metrics" | "telemetry" | "prometheus" | "prom" | "monitoring" | "metric" | "profiling" | "pprof"
+                )
             })
         })
     }
@@ -143,8 +146,7 @@ fn by_route(facts: &Facts, service: &Of<Service>) -> bool {
     let routes = facts.custom().iter().filter(|custom| custom.fact() == crate::audit::needs::Fact::Route);
     routes.into_iter().any(|route| {
         let rules = route.object.pointer("/spec/rules").and_then(Value::as_array).into_iter().flatten();
-        let mut backends =
-            rules.filter_map(|rule| rule.get("backendRefs")).filter_map(Value::as_array).flatten();
+        let mut backends = rules.filter_map(|rule| rule.get("backendRefs")).filter_map(Value::as_array).flatten();
         backends.any(|backend| {
             let text = |key: &str| backend.get(key).and_then(Value::as_str);
             text("kind").unwrap_or("Service") == "Service"

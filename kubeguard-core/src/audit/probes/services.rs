@@ -1,7 +1,7 @@
 //! PA407 to PA410: probes, services and disruption budgets together.
 
 use super::{Probe, ProbeKind, ROUTED, SCALED, about, asked, probes, replicas, routing};
-use crate::audit::facts::{Carrier, Object as _, Of};
+use crate::audit::facts::{Carrier, Of};
 use crate::audit::kinds;
 use crate::audit::needs::{Fact, Need};
 use crate::audit::report::Severity;
@@ -116,7 +116,11 @@ fn deadlock<'a>(context: &Context<'a>, budget: &'a Of<kinds::PodDisruptionBudget
 
 fn ignored<'a>(context: &Context<'a>, service: &'a Of<kinds::Service>, findings: &mut Findings<'a>) {
     let Some(spec) = &service.spec else { return };
-    if !spec.publish_not_ready_addresses || spec.cluster_ip == "None" || spec.selector.is_empty() || spec.r#type == "ExternalName" {
+    if !spec.publish_not_ready_addresses
+        || spec.cluster_ip == "None"
+        || spec.selector.is_empty()
+        || spec.r#type == "ExternalName"
+    {
         return;
     }
     // What a stateful set names its pods by is for peers, headless or not.
@@ -137,7 +141,10 @@ fn ignored<'a>(context: &Context<'a>, service: &'a Of<kinds::Service>, findings:
     };
     let names: Vec<String> = behind.filter(probed).map(|carrier| carrier.object.object_name().to_string()).collect();
     let Some(first) = names.first() else { return };
-    let message = format!("service {} publishes unready addresses: the readiness probes of {first} do nothing for it", service.meta.name);
+    let message = format!(
+        "service {} publishes unready addresses: the readiness probes of {first} do nothing for it",
+        service.meta.name
+    );
     findings.push(context.finding(service, message).evidence("/spec/publishNotReadyAddresses", true));
 }
 
@@ -155,6 +162,7 @@ fn many<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings
         names.len(),
         names.join(", ")
     );
-    let finding = context.finding(carrier.object, message).evidence(format!("{}/spec/containers", carrier.path), names.len());
+    let finding =
+        context.finding(carrier.object, message).evidence(format!("{}/spec/containers", carrier.path), names.len());
     findings.push(finding);
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::handlers::is_remote;
+use super::model::probe;
 use super::routing::{declared, is_exposed, services};
-use super::{EXPOSED, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, find, listed, probe, staying};
+use super::{EXPOSED, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, find, listed, staying};
 use crate::audit::facts::{Carrier, Of, Port, resolve};
 use crate::audit::kinds::Service;
 use crate::audit::needs::Fact;
@@ -67,14 +68,17 @@ fn noncritical<'a>(context: &Context<'a>, carrier: &Carrier<'a>) -> Vec<(Member<
     let all = asked(context, carrier);
     // Where nothing else is in the pod, it is the work.
     let classes: Vec<_> = all.iter().map(|member| class(context, carrier, member.container)).collect();
-    let is_all = classes.iter().zip(&all).all(|((class, _), member)| {
-        *class == Criticality::NonCritical || member.class != Class::Regular
-    });
+    let is_all = classes
+        .iter()
+        .zip(&all)
+        .all(|((class, _), member)| *class == Criticality::NonCritical || member.class != Class::Regular);
     if is_all {
         return Vec::new();
     }
     let each = all.into_iter().zip(classes);
-    each.filter(|(_, (class, _))| *class == Criticality::NonCritical).map(|(member, (_, proof))| (member, proof)).collect()
+    each.filter(|(_, (class, _))| *class == Criticality::NonCritical)
+        .map(|(member, (_, proof))| (member, proof))
+        .collect()
 }
 
 fn names<'a>(services: &[&'a Of<Service>]) -> Vec<&'a str> {
@@ -138,7 +142,8 @@ fn restarts<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>,
     else {
         return;
     };
-    let message = format!("{} is restarted when {} fails: the pod is unready meanwhile", member.container.name, liveness.told());
+    let message =
+        format!("{} is restarted when {} fails: the pod is unready meanwhile", member.container.name, liveness.told());
     let at = below(&carrier, &member, ProbeKind::Liveness, "");
     let finding = about(context, &carrier, &member, &liveness, message).proof(proof);
     findings.push(finding.evidence(at.clone(), serde_json::json!({})).unset(&carrier, at));
@@ -163,7 +168,8 @@ fn blocks<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, f
             "native sidecar {} may take {granted} s ≥ {deadline} s, the rollout's deadline, and nothing starts before it has",
             container.name
         );
-        let finding = about(context, &carrier, &member, &startup, message).evidence("/spec/progressDeadlineSeconds", deadline);
+        let finding =
+            about(context, &carrier, &member, &startup, message).evidence("/spec/progressDeadlineSeconds", deadline);
         findings.push(finding.evidence(at("failureThreshold"), startup.timing.failure));
         return;
     }

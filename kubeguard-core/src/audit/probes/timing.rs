@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{Probe, ProbeKind, ROUTED, TEMPLATES, Timing, about, asked, below, probes, routing, same_endpoint, staying};
+use super::{
+    Probe, ProbeKind, ROUTED, TEMPLATES, Timing, about, asked, below, ceil, probes, routing, same_endpoint, staying,
+};
 use crate::audit::facts::Carrier;
 use crate::audit::report::{Proof, Severity};
 use crate::audit::rule::{Absorbs, Check, Context, Findings, Rule, absorbs, absorbs_probes};
@@ -140,11 +142,12 @@ fn not_slower<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
         sum(&slow),
         sum(&fast)
     );
-    let limit = |timing: Timing| if timing.timeout == 1 && liveness.handler.tcp_socket.is_none() { 5 } else { timing.timeout };
+    let limit =
+        |timing: Timing| if timing.timeout == 1 && liveness.handler.tcp_socket.is_none() { 5 } else { timing.timeout };
     let ready = Timing { timeout: limit(fast), ..fast };
     let ready = Timing { period: ready.period.max(ready.timeout), ..ready };
     let live = Timing { timeout: limit(slow), period: slow.period.max(10), ..slow };
-    let failure = (3 * i64::from(ready.failure) * ready.pace()).div_ceil(live.pace()).max(3);
+    let failure = ceil(3 * i64::from(ready.failure) * ready.pace(), live.pace()).max(3);
     let live = Timing { failure: u32::try_from(failure).unwrap_or(u32::MAX), ..live };
     let mut finding = context.container(carrier, member, message);
     for (kind, before, after) in [(ProbeKind::Liveness, slow, live), (ProbeKind::Readiness, fast, ready)] {
@@ -181,7 +184,8 @@ fn ready_path<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
 }
 
 /// Names in images of runtimes that pause.
-const RUNTIMES: &[(&str, &str)] = &[("jdk", "a JVM"), ("jre", "a JVM"), ("java", "a JVM"), ("temurin", "a JVM"), ("node", "Node.js")];
+const RUNTIMES: &[(&str, &str)] =
+    &[("jdk", "a JVM"), ("jre", "a JVM"), ("java", "a JVM"), ("temurin", "a JVM"), ("node", "Node.js")];
 
 fn one_second<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     let container = member.container;
@@ -212,7 +216,8 @@ fn one_second<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
         let at = below(&carrier, &member, probe.kind, "timeoutSeconds");
         let mut finding = about(context, &carrier, &member, &probe, message).severity(severity).evidence(at.clone(), 1);
         if let Some(limit) = throttled {
-            finding = finding.evidence(format!("{}{}/resources/limits/cpu", carrier.path, member.path()), limit.to_string());
+            finding =
+                finding.evidence(format!("{}{}/resources/limits/cpu", carrier.path, member.path()), limit.to_string());
         }
         finding = finding.set(&carrier, at, 5);
         if probe.timing.period < 5 {

@@ -92,10 +92,8 @@ fn unsupported<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'
     let name = &member.container.name;
     let finding = |what: &str, since: Version, path: String| -> Option<Draft<'a>> {
         let (major, minor) = since;
-        let message = format!(
-            "{name} uses {what}, which is of {major}.{minor}, and {whose} has {}.{}",
-            found.0, found.1
-        );
+        let message =
+            format!("{name} uses {what}, which is of {major}.{minor}, and {whose} has {}.{}", found.0, found.1);
         (found < since).then(|| context.container(carrier, member, message).key(what).evidence(path, what))
     };
     let own = format!("{}{}", carrier.path, member.path());
@@ -138,7 +136,8 @@ fn rejected<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>,
     let name = &member.container.name;
     for probe in any(context, &carrier, &member) {
         let Some((host, part)) = probe.host() else { continue };
-        let message = format!("{} of {name} names host {host}: level {level} of the namespace rejects the pod", probe.word());
+        let message =
+            format!("{} of {name} names host {host}: level {level} of the namespace rejects the pod", probe.word());
         let at = below(&carrier, &member, probe.kind, part);
         let finding = about(context, &carrier, &member, &probe, message).evidence(at.clone(), host);
         findings.push(finding.unset(&carrier, at));
@@ -151,6 +150,7 @@ fn rejected<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>,
         let Some((host, part)) = http.or(tcp).filter(|(host, _)| !host.is_empty()) else { continue };
         let message = format!("{word} of {name} names host {host}: level {level} of the namespace rejects the pod");
         let at = format!("{}{}/lifecycle/{word}/{part}/host", carrier.path, member.path());
-        findings.push(context.container(carrier, member, message).key(word).evidence(at.clone(), host).unset(&carrier, at));
+        findings
+            .push(context.container(carrier, member, message).key(word).evidence(at.clone(), host).unset(&carrier, at));
     }
 }
