@@ -175,7 +175,6 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-
 fn unguarded<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
     if !carrier.spec.readiness_gates.is_empty() {
         return;

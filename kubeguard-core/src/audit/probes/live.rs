@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::events::has_unhealthy;
-use super::pods::{World, gating, since, status, workload};
+use super::pods::{GATED, World, gating, since, status, workload};
 use crate::audit::facts::{Facts, Of, Pod, State};
 use crate::audit::kinds;
 use crate::audit::needs::{Fact, Need};
@@ -325,6 +325,10 @@ fn not_probe<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
             continue;
         }
         let Some((cause, path)) = cause(facts, pod) else { continue };
+        // Controllers of gates need minutes.
+        if path.ends_with("readinessGates") && !context.held(since, GATED) {
+            continue;
+        }
         let message = format!("the pod is unready, and no probe failed: {cause}");
         findings.push(context.finding(*pod, message).since(ready.at).evidence(path, cause));
     }

@@ -109,7 +109,7 @@ const SLACK: i64 = 60;
 /// A proxy may be unready for this long.
 const STUCK: SignedDuration = SignedDuration::from_mins(30);
 /// A controller may take this long to set a gate.
-const GATED: SignedDuration = SignedDuration::from_mins(5);
+pub(super) const GATED: SignedDuration = SignedDuration::from_mins(5);
 
 /// The pods that are judged, with how long their containers took to start.
 pub(super) struct World<'a> {
@@ -397,8 +397,10 @@ fn crashed_sidecar<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
             let view = View { around: &around, ..View::of_pod(pod) };
             let roles = roles(&view, &context.policy.sidecars, context.now);
             let role = roles.iter().find(|one| one.container == member.container.name);
-            let Some(role) = role.filter(|one| one.role == Role::Sidecar) else { continue };
-            role.proof
+            // What alone has ports or probes is the work of a pod that stays: shape says nothing here.
+            let sign = role.and_then(|one| one.hits.first()).filter(|hit| hit.step <= 5 && hit.role == Role::Sidecar);
+            let Some(sign) = sign else { continue };
+            sign.proof
         };
         let name = &member.container.name;
         let message =
