@@ -202,13 +202,13 @@ fn one_second<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
             (_, _, None) => Severity::Medium,
             (_, _, Some(_)) => Severity::High,
         };
-        let then = if probe.kind == ProbeKind::Readiness { "takes it out of service" } else { "restarts it" };
+        let then = if probe.kind == ProbeKind::Readiness { "take it out of service" } else { "restart it" };
         let cpu = throttled.map(|limit| format!(" with a limit of {limit} CPU")).unwrap_or_default();
         let words: Vec<&str> = container.image.split(['/', ':', '-', '.', '@']).collect();
         let runtime = RUNTIMES.iter().find(|(word, _)| words.contains(word));
         let pauses = runtime.map(|(_, name)| format!("; {name} pauses for longer")).unwrap_or_default();
         let message = format!(
-            "{} of {} waits 1 s (the default){cpu}: one late answer of {} in a row {then}{pauses}",
+            "{} of {} waits 1 s (the default){cpu}: late answers, {} in a row, {then}{pauses}",
             probe.word(),
             container.name,
             probe.timing.failure
