@@ -142,21 +142,21 @@ fn about<'a>(
     context.container(*carrier, *member, message).probe(probe.word())
 }
 
-impl<'a> Draft<'a> {
+impl Draft<'_> {
     /// Adds an operation that sets a field of the template; none where something else makes the template.
-    fn set(self, carrier: &Carrier<'_>, path: String, value: impl Into<Value>) -> Self {
+    fn set(self, carrier: &Carrier<'_>, path: impl Into<String>, value: impl Into<Value>) -> Self {
         if carrier.object.meta().owner.is_some() {
             return self;
         }
-        self.patch(json!({"op": "add", "path": path, "value": value.into()}))
+        self.patch(json!({"op": "add", "path": path.into(), "value": value.into()}))
     }
 
     /// Adds an operation that takes a field of the template out; none where something else makes the template.
-    fn unset(self, carrier: &Carrier<'_>, path: String) -> Self {
+    fn unset(self, carrier: &Carrier<'_>, path: impl Into<String>) -> Self {
         if carrier.object.meta().owner.is_some() {
             return self;
         }
-        self.patch(json!({"op": "remove", "path": path}))
+        self.patch(json!({"op": "remove", "path": path.into()}))
     }
 
     /// Adds a number of a probe that decided.

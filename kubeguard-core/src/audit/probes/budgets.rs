@@ -182,7 +182,7 @@ fn huge<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, fin
 }
 
 fn deployment<'a>(context: &Context<'a>, carrier: &Carrier<'a>) -> Option<&'a Of<kinds::Deployment>> {
-    if carrier.object.fact() != Fact::Deployment { None } else { find(context.facts.deployments(), carrier) }
+    if carrier.object.fact() == Fact::Deployment { find(context.facts.deployments(), carrier) } else { None }
 }
 
 fn deadline<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {

@@ -41,7 +41,6 @@ fn commands(script: &str) -> Vec<Vec<String>> {
     while let Some(letter) = letters.next() {
         match (quote, letter) {
             (Some(mark), _) if letter == mark => quote = None,
-            (Some(_), _) => word.push(letter),
             (None, '\'' | '"') => (quote, open) = (Some(letter), true),
             (None, '\\') => word.extend(letters.next().filter(|next| *next != '\n')),
             (None, ';' | '&' | '|' | '\n') => {
@@ -57,7 +56,7 @@ fn commands(script: &str) -> Vec<Vec<String>> {
                 }
                 open = false;
             }
-            (None, _) => word.push(letter),
+            _ => word.push(letter),
         }
     }
     if !word.is_empty() || open {
@@ -234,7 +233,7 @@ pub(super) fn fetched(words: &[String]) -> Option<&str> {
             return false;
         }
         // `-qO-` of wget needs no further word, `-O` does.
-        skip = TAKING.contains(word) && !(*word == "-O" && !wget);
+        skip = TAKING.contains(word) && (wget || *word != "-O");
         !word.starts_with('-')
             && !matches!(*word, ">" | ">>" | "2>&1" | "<")
             && !word.starts_with("/dev/")

@@ -214,8 +214,11 @@ fn storm<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
     }
 }
 
+/// That liveness killed a container, and when, where that is known.
+struct Killed(Option<Timestamp>);
+
 /// Returns when liveness killed a container, if it did.
-fn kill<'a>(context: &Context<'a>, pod: &'a Pod, member: &Member<'a>) -> Option<Option<Timestamp>> {
+fn kill<'a>(context: &Context<'a>, pod: &'a Pod, member: &Member<'a>) -> Option<Killed> {
     let name = member.container.name.as_str();
     let container = status(pod, member)?;
     let last = container.last.as_deref();
@@ -228,7 +231,7 @@ fn kill<'a>(context: &Context<'a>, pod: &'a Pod, member: &Member<'a>) -> Option<
             && event.message.contains("failed liveness probe")
     });
     if let Some(event) = killing.max_by_key(|event| event.last) {
-        return Some(event.last);
+        return Some(Killed(event.last));
     }
     let probe = probe_of(pod, member, ProbeKind::Liveness)?;
     let finished = last?.finished?;
@@ -236,7 +239,7 @@ fn kill<'a>(context: &Context<'a>, pod: &'a Pod, member: &Member<'a>) -> Option<
     let window = SignedDuration::from_secs(probe.timing.longest() + grace);
     let failed = unhealthy(context, pod, member).into_iter().filter(|seen| seen.kind == ProbeKind::Liveness);
     let near = |at: Timestamp| at <= finished && finished.duration_since(at) <= window;
-    failed.into_iter().any(|seen| seen.event.last.is_some_and(near)).then_some(Some(finished))
+    failed.into_iter().any(|seen| seen.event.last.is_some_and(near)).then_some(Killed(Some(finished)))
 }
 
 fn killed<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
@@ -393,12 +396,15 @@ fn throttled<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
     });
 }
 
+/// When which container was killed.
+type Kill<'a> = (Timestamp, &'a Pod, Member<'a>);
+
 fn synchronized<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
     let world = World::of(context.facts);
-    let mut kills: BTreeMap<(Text, &'a str), Vec<(Timestamp, &'a Pod, Member<'a>)>> = BTreeMap::new();
+    let mut kills: BTreeMap<(Text, &'a str), Vec<Kill<'a>>> = BTreeMap::new();
     for pod in &world.pods {
         for member in gating(pod) {
-            if let Some(Some(at)) = kill(context, pod, &member) {
+            if let Some(Killed(Some(at))) = kill(context, pod, &member) {
                 kills
                     .entry((workload(context.facts, pod), &member.container.name))
                     .or_default()
@@ -410,9 +416,7 @@ fn synchronized<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         all.sort_by_key(|(at, pod, _)| (*at, pod.meta.name.clone()));
         let window = all.iter().filter_map(|(_, pod, member)| probe_of(pod, member, ProbeKind::Liveness));
         let Some(window) = window.map(|probe| probe.timing.longest()).min() else { continue };
-        let near = |(one, ..): &(Timestamp, &Pod, Member<'_>), (other, ..): &(Timestamp, &Pod, Member<'_>)| {
-            one.duration_since(*other).abs().as_secs() <= window
-        };
+        let near = |(one, ..): &Kill<'_>, (other, ..): &Kill<'_>| one.duration_since(*other).abs().as_secs() <= window;
         let together: Vec<_> =
             all.iter().filter(|one| all.iter().filter(|other| near(one, other)).count() > 1).collect();
         for (at, pod, member) in &together {

@@ -253,7 +253,8 @@ fn correlated<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
 fn load<'a>(context: &Context<'a>, node: &'a Of<kinds::Node>, findings: &mut Findings<'a>) {
     let mut each: Vec<(f64, &Pod)> = Vec::new();
     for pod in context.facts.pods_on(&node.meta.name).filter(|pod| pod.phase() == "Running") {
-        let running = gating(pod).filter(|member| status(pod, member).is_some_and(|status| status.is_running()));
+        let running = gating(pod)
+            .filter(|member| status(pod, member).is_some_and(crate::audit::facts::ContainerStatus::is_running));
         let rate: f64 = running
             .flat_map(|member| super::probes(&member, &pod.spec))
             // Once it has passed, a startup probe runs no more.

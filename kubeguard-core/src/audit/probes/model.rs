@@ -87,7 +87,7 @@ impl Timing {
     }
 
     /// Returns d + s·max(p, t) + t in seconds: the longest time from started to ready of a healthy container.
-    pub(super) fn to_ready(&self) -> i64 {
+    pub(super) fn readies(&self) -> i64 {
         i64::from(self.delay) + self.heals() + i64::from(self.timeout)
     }
 
@@ -279,5 +279,5 @@ pub(super) fn budget(member: &Member<'_>, spec: &PodSpec) -> i64 {
 
 /// Returns the longest time from started to ready of a healthy container, in seconds; 0 without a readiness probe.
 pub(super) fn to_ready(member: &Member<'_>, spec: &PodSpec) -> i64 {
-    probe(member, spec, ProbeKind::Readiness).map_or(0, |probe| probe.timing.to_ready())
+    probe(member, spec, ProbeKind::Readiness).map_or(0, |probe| probe.timing.readies())
 }

@@ -150,7 +150,9 @@ impl<'a> World<'a> {
                 }
             }
         }
-        starts.values_mut().for_each(|all| all.sort_unstable());
+        for all in starts.values_mut() {
+            all.sort_unstable();
+        }
         Self { pods, starts }
     }
 
@@ -314,17 +316,22 @@ fn sole<'a>(pod: &'a Pod) -> Option<Member<'a>> {
     }
 }
 
+/// A service and the pods that it selects.
+type Behind<'a> = (&'a Of<Service>, Vec<&'a Pod>);
+/// Services that one container keeps down, and its pods.
+type Downed<'a> = (Vec<&'a Of<Service>>, Vec<&'a Pod>);
+
 fn downs_service<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
     let facts = context.facts;
     let world = World::of(facts);
-    let mut behind: BTreeMap<(Text, Text), (&Of<Service>, Vec<&'a Pod>)> = BTreeMap::new();
+    let mut behind: BTreeMap<(Text, Text), Behind<'a>> = BTreeMap::new();
     for pod in &world.pods {
         for service in facts.services_of(&pod.meta.namespace, &pod.meta.labels) {
             let key = (service.meta.namespace.clone(), service.meta.name.clone());
             behind.entry(key).or_insert_with(|| (service, Vec::new())).1.push(pod);
         }
     }
-    let mut downed: BTreeMap<(Text, &str), (Vec<&'a Of<Service>>, Vec<&'a Pod>)> = BTreeMap::new();
+    let mut downed: BTreeMap<(Text, &str), Downed<'a>> = BTreeMap::new();
     for (service, pods) in behind.into_values() {
         let endpoints = facts.slices_of(service).flat_map(|slice| &slice.endpoints);
         let ready = |endpoint: &crate::audit::kinds::Endpoint| {

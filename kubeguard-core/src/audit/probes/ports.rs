@@ -78,9 +78,9 @@ fn number(probe: &Probe<'_>, container: &Container) -> Option<(i32, &'static str
     if probe.host().is_some_and(|(host, _)| command::place(host) != command::Target::Local) {
         return None;
     }
-    let (port, part) = probe.port()?;
+    let (port, field) = probe.port()?;
     match resolve(&port, container) {
-        Port::Number(number) => Some((number, part)),
+        Port::Number(number) => Some((number, field)),
         Port::Unresolved(_) => None,
     }
 }
@@ -88,7 +88,7 @@ fn number(probe: &Probe<'_>, container: &Container) -> Option<(i32, &'static str
 fn named_port<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     let container = member.container;
     for probe in any(context, &carrier, &member) {
-        let Some((port, part)) = probe.port() else { continue };
+        let Some((port, field)) = probe.port() else { continue };
         let Port::Unresolved(port) = resolve(&port, container) else { continue };
         let (severity, then) = match probe.kind {
             ProbeKind::Liveness => (Severity::High, "the container is never restarted"),
@@ -97,7 +97,7 @@ fn named_port<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
         };
         let (word, name) = (probe.word(), &container.name);
         let message = format!("{word} port {port:?} is not among the ports of container {name}: {then}");
-        let at = below(&carrier, &member, probe.kind, part);
+        let at = below(&carrier, &member, probe.kind, field);
         let mut finding =
             about(context, &carrier, &member, &probe, message).severity(severity).evidence(at.clone(), port);
         // With one port there is no doubt which one is meant.
@@ -111,7 +111,7 @@ fn named_port<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
     }
 }
 
-/// Returns whether text holds a number that is no part of a longer one.
+/// Returns whether text holds a number that is no field of a longer one.
 fn holds(text: &str, number: i32) -> bool {
     let number = number.to_string();
     text.match_indices(&number).any(|(at, _)| {
@@ -132,7 +132,7 @@ fn undeclared<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
     let container = member.container;
     let all: Vec<Member<'a>> = members(carrier.spec).filter(Member::is_gating).collect();
     for probe in any(context, &carrier, &member) {
-        let Some((number, part)) = number(&probe, container) else { continue };
+        let Some((number, field)) = number(&probe, container) else { continue };
         let is_declared = all.iter().any(|other| declared(other.container, number).is_some());
         if is_declared || all.iter().any(|other| mentions(other.container, number)) {
             continue;
@@ -142,7 +142,7 @@ fn undeclared<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
         let message = format!(
             "{word} of {name} asks port {number}, which appears nowhere else in the pod: a typo, or a port nobody declared"
         );
-        let at = below(&carrier, &member, probe.kind, part);
+        let at = below(&carrier, &member, probe.kind, field);
         findings.push(about(context, &carrier, &member, &probe, message).severity(severity).evidence(at, number));
     }
 }
@@ -150,7 +150,7 @@ fn undeclared<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
 fn of_sibling<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     let container = member.container;
     for probe in any(context, &carrier, &member) {
-        let Some((number, part)) = number(&probe, container) else { continue };
+        let Some((number, field)) = number(&probe, container) else { continue };
         if declared(container, number).is_some() || mentions(container, number) {
             continue;
         }
@@ -177,7 +177,7 @@ fn of_sibling<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
             container.name,
             owner.name
         );
-        let at = below(&carrier, &member, probe.kind, part);
+        let at = below(&carrier, &member, probe.kind, field);
         findings.push(about(context, &carrier, &member, &probe, message).severity(severity).evidence(at, number));
     }
 }
@@ -185,7 +185,7 @@ fn of_sibling<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a
 fn wrong_protocol<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     let container = member.container;
     for probe in any(context, &carrier, &member) {
-        let Some((number, part)) = number(&probe, container) else { continue };
+        let Some((number, field)) = number(&probe, container) else { continue };
         let mut declared = container.ports.iter().filter(|port| port.container_port == number).peekable();
         let Some(first) = declared.peek().copied() else { continue };
         if declared.any(|port| matches!(port.protocol.as_str(), "" | "TCP")) {
@@ -193,7 +193,7 @@ fn wrong_protocol<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Membe
         }
         let (word, name, protocol) = (probe.word(), &container.name, &first.protocol);
         let message = format!("{word} of {name} asks port {number} by TCP, but it is declared for {protocol} alone");
-        let at = below(&carrier, &member, probe.kind, part);
+        let at = below(&carrier, &member, probe.kind, field);
         findings.push(about(context, &carrier, &member, &probe, message).evidence(at, number));
     }
 }
@@ -226,29 +226,29 @@ fn off_path<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Find
     let routing = routing(context.facts, &carrier);
     for member in asked(context, &carrier) {
         let container = member.container;
-        let routes: Vec<_> = routing.to(container).filter(|route| !route.is_telemetry()).collect();
-        if routes.is_empty() {
+        let leading: Vec<_> = routing.to(container).filter(|route| !route.is_telemetry()).collect();
+        if leading.is_empty() {
             continue;
         }
         let found = probes(&member, carrier.spec);
         let Some(probe) = found.iter().find(|probe| probe.kind == ProbeKind::Readiness) else { continue };
-        let Some((number, part)) = number(probe, container) else { continue };
-        if routes.iter().any(|route| route.number == Some(number)) {
+        let Some((number, field)) = number(probe, container) else { continue };
+        if leading.iter().any(|route| route.number == Some(number)) {
             continue;
         }
         let name = declared(container, number).unwrap_or_default().to_lowercase();
         let aside = name.split(['-', '_']).any(|word| ASIDE.contains(&word));
         let severity = if aside { Severity::Low } else { Severity::Medium };
-        let mut routed: Vec<String> =
-            routes.iter().filter_map(|route| route.number).map(|number| number.to_string()).collect();
-        routed.sort();
-        routed.dedup();
+        let mut numbers: Vec<String> =
+            leading.iter().filter_map(|route| route.number).map(|number| number.to_string()).collect();
+        numbers.sort();
+        numbers.dedup();
         let message = format!(
             "readiness of {} asks port {number}, services route to {}: ready while that is dead",
             container.name,
-            routed.join(", ")
+            numbers.join(", ")
         );
-        let at = below(&carrier, &member, ProbeKind::Readiness, part);
+        let at = below(&carrier, &member, ProbeKind::Readiness, field);
         findings.push(about(context, &carrier, &member, probe, message).severity(severity).evidence(at, number));
     }
 }

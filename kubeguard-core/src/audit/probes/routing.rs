@@ -103,15 +103,14 @@ pub fn routing<'a>(facts: &'a Facts, carrier: &Carrier<'a>) -> Routing<'a> {
         [one] => Some(one),
         _ => None,
     };
-    let mut routes = Vec::new();
+    let mut all = Vec::new();
     for service in services(facts, carrier) {
         for port in service.spec.iter().flat_map(|spec| &spec.ports).filter(|port| is_tcp(&port.protocol)) {
             let target = port.target_port.as_ref().map(ToString::to_string).unwrap_or_default();
             let number = target.parse::<i32>().ok();
             let declares = |container: &'a Container| {
-                container.ports.iter().find(|declared| {
-                    is_tcp(&declared.protocol)
-                        && number.map_or(declared.name == target, |number| declared.container_port == number)
+                container.ports.iter().find(|own| {
+                    is_tcp(&own.protocol) && number.map_or(own.name == target, |number| own.container_port == number)
                 })
             };
             let found = gating.iter().find_map(|member| Some((member.container, declares(member.container)?)));
@@ -120,10 +119,10 @@ pub fn routing<'a>(facts: &'a Facts, carrier: &Carrier<'a>) -> Routing<'a> {
                 (None, Some(number)) => (only, Some(number)),
                 (None, None) => (None, None),
             };
-            routes.push(Route { service, port, to, number });
+            all.push(Route { service, port, to, number });
         }
     }
-    Routing { routes }
+    Routing { routes: all }
 }
 
 /// Returns whether a service is reached from outside: by its type, an ingress or a route of the Gateway API.

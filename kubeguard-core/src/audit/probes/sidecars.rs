@@ -162,7 +162,7 @@ fn blocks<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, f
         _ => None,
     };
     let granted = startup.timing.granted();
-    let at = |part: &str| below(&carrier, &member, ProbeKind::Startup, part);
+    let at = |field: &str| below(&carrier, &member, ProbeKind::Startup, field);
     if let Some(deadline) = deadline.map(i64::from).filter(|deadline| granted >= *deadline) {
         let message = format!(
             "native sidecar {} may take {granted} s ≥ {deadline} s, the rollout's deadline, and nothing starts before it has",
@@ -173,7 +173,7 @@ fn blocks<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, f
         findings.push(finding.evidence(at("failureThreshold"), startup.timing.failure));
         return;
     }
-    let Some((port, part)) = startup.port().filter(|_| startup.host().is_none()) else { return };
+    let Some((port, field)) = startup.port().filter(|_| startup.host().is_none()) else { return };
     let Port::Number(number) = resolve(&port, container) else { return };
     let holders: BTreeSet<Class> = members(carrier.spec)
         .filter(|other| declared(other.container, number).is_some())
@@ -184,6 +184,6 @@ fn blocks<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, f
             "native sidecar {} waits for port {number}, which only a container that starts after it declares",
             container.name
         );
-        findings.push(about(context, &carrier, &member, &startup, message).evidence(at(part), number));
+        findings.push(about(context, &carrier, &member, &startup, message).evidence(at(field), number));
     }
 }
