@@ -1,5 +1,6 @@
 //! Every kind that is read from protobuf against upstream's own types: JSON gives the same object.
 
+use kubeguard_core::audit::kinds as audited;
 use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::kinds::{
     ControllerRevision, DaemonSet, Deployment, EndpointSlice, Event, Job, Kind, Namespace, Node, PersistentVolumeClaim,
@@ -30,6 +31,31 @@ fn json_and_protobuf_of_upstreams_types_are_read_as_the_same_object() {
     same::<Service>(&oracle);
     same::<StatefulSet>(&oracle);
     same::<StorageClass>(&oracle);
+}
+
+#[test]
+fn the_kinds_that_audits_read_are_the_same_from_json_and_protobuf() {
+    let oracle = Oracle::start();
+    same::<audited::CronJob>(&oracle);
+    same::<audited::DaemonSet>(&oracle);
+    same::<audited::Deployment>(&oracle);
+    same::<audited::EndpointSlice>(&oracle);
+    same::<audited::Event>(&oracle);
+    same::<audited::HorizontalPodAutoscaler>(&oracle);
+    same::<audited::Ingress>(&oracle);
+    same::<audited::Job>(&oracle);
+    same::<audited::LimitRange>(&oracle);
+    same::<audited::MutatingWebhookConfiguration>(&oracle);
+    same::<audited::Namespace>(&oracle);
+    same::<audited::Node>(&oracle);
+    same::<audited::Pod>(&oracle);
+    same::<audited::PodDisruptionBudget>(&oracle);
+    same::<audited::PodTemplate>(&oracle);
+    same::<audited::ReplicaSet>(&oracle);
+    same::<audited::ReplicationController>(&oracle);
+    same::<audited::Service>(&oracle);
+    same::<audited::StatefulSet>(&oracle);
+    same::<audited::ValidatingWebhookConfiguration>(&oracle);
 }
 
 fn same<T: Kind + prost::Message + Default + PartialEq + Serialize + DeserializeOwned>(oracle: &Oracle) {

@@ -117,7 +117,7 @@ fn token(name: &str) -> String {
 }
 
 /// Returns the annotations of an object and of its pod template, each with its JSON pointer.
-fn annotations<'a>(object: &'a dyn Object) -> Vec<(&'a Labels, String)> {
+fn annotations(object: &dyn Object) -> Vec<(&Labels, String)> {
     let mut all = vec![(&object.meta().annotations, "/metadata/annotations".to_owned())];
     if let Some(Carried { annotations, path, .. }) = object.carried()
         && !path.is_empty()
@@ -128,12 +128,14 @@ fn annotations<'a>(object: &'a dyn Object) -> Vec<(&'a Labels, String)> {
 }
 
 impl<'a> Ignores<'a> {
-    pub(super) fn of(facts: &'a Facts, policy: &Policy) -> Self {
+    pub(super) fn of(facts: &'a Facts, rules: &[&Rule], policy: &Policy) -> Self {
+        // Entries may name any rule, judged now or not, and a caller's own.
+        let known: Vec<Rule> = super::rules().iter().chain(rules.iter().copied()).copied().collect();
         let (mut entries, mut by_object): (Vec<Kept<'a>>, HashMap<ObjectName, Vec<usize>>) = Default::default();
         for object in facts.all() {
             for (labels, path) in annotations(object) {
                 let Some(text) = labels.get(IGNORE) else { continue };
-                for (text, entry) in parse(text, super::rules()) {
+                for (text, entry) in parse(text, &known) {
                     by_object.entry(object.object_name()).or_default().push(entries.len());
                     let path = format!("{path}/{}", token(IGNORE));
                     entries.push(Kept { at: object, path, text, entry, used: false });

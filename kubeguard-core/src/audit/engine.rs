@@ -57,7 +57,7 @@ pub fn audited(facts: &Facts, rules: &[&Rule], policy: &Policy, now: Timestamp) 
             Applies::Not(why) => not_applicable.push((rule.id, why)),
         }
     }
-    let ignores = Ignores::of(facts, policy);
+    let ignores = Ignores::of(facts, rules, policy);
     let mut works: Vec<Work<'_>> = Vec::new();
     for rule in &ran {
         let context = Context { facts, policy, now, rule };
@@ -183,6 +183,9 @@ fn fold<'a>(context: &Context<'a>, drafts: Vec<Draft<'a>>, ignores: &Ignores<'a>
     let mut groups: HashMap<Key, Vec<(Draft<'a>, bool)>> = HashMap::new();
     let mut chains: HashMap<ObjectName, Vec<Link<'a>>> = HashMap::new();
     for mut draft in drafts {
+        if !context.policy.wants(draft.at) {
+            continue;
+        }
         draft.proof = draft.proof.min(rule.proof);
         draft.severity = draft.proof.caps(draft.severity);
         let chain = context.facts.chain(draft.at);

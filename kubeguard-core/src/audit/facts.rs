@@ -2,6 +2,7 @@
 //!
 //! [`Builder`] takes objects in any order; [`Facts`] hold them sorted, with the API's defaults, each shared part once.
 
+mod around;
 mod build;
 mod defaults;
 mod lookup;
@@ -351,11 +352,11 @@ impl Object for Pod {
         Fact::Pod
     }
 
-    fn api_version(&self) -> &str {
+    fn api_version(&self) -> &'static str {
         "v1"
     }
 
-    fn kind(&self) -> &str {
+    fn kind(&self) -> &'static str {
         "Pod"
     }
 

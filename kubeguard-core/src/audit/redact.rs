@@ -28,7 +28,7 @@ pub fn is_secret_variable(name: &str, value: &str) -> bool {
         None => *known == name,
     };
     let lower = name.to_lowercase();
-    !READ.iter().any(|known| read(&known)) && (WORDS.iter().any(|word| lower.contains(word)) || looks_secret(value))
+    !READ.iter().any(read) && (WORDS.iter().any(|word| lower.contains(word)) || looks_secret(value))
 }
 
 /// Returns whether text is a URL with a user, a JSON web token, a PEM block or a cloud's access key.

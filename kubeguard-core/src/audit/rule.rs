@@ -9,6 +9,7 @@ use super::facts::{Carrier, Facts, Object, Of, Origin, Pod, Version};
 use super::kinds;
 use super::needs::{Fact, Need};
 use super::report::{ObjectName, Proof, Remedy, Severity};
+use crate::gather::selector::Selector;
 use crate::pods::{Class, Member, SidecarTable};
 
 /// One rule.
@@ -192,8 +193,20 @@ pub struct Policy {
     pub ignore: super::suppress::IgnoreList,
     /// Findings that are known.
     pub baseline: super::baseline::Baseline,
-    /// Ids that were selected in full: opt-in rules run only so.
-    pub selected: Vec<String>,
+    /// Labels of the objects that are judged; all where empty.
+    pub labels: Selector,
+}
+
+impl Policy {
+    /// Returns whether findings about an object are wanted: by its own labels, or by those of its pods.
+    pub(super) fn wants(&self, object: &dyn Object) -> bool {
+        if self.labels.is_empty() {
+            return true;
+        }
+        let map = |labels: &super::text::Labels| labels.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        self.labels.matches(&map(&object.meta().labels))
+            || object.carried().is_some_and(|carried| self.labels.matches(&map(carried.labels)))
+    }
 }
 
 /// What a check is given beside its subject.
@@ -236,7 +249,6 @@ impl<'a> Context<'a> {
     }
 
     /// Begins a finding about an object.
-    #[must_use]
     pub fn finding(&self, object: &'a dyn Object, message: impl Into<String>) -> Draft<'a> {
         Draft {
             at: object,
@@ -255,7 +267,6 @@ impl<'a> Context<'a> {
     }
 
     /// Begins a finding about a container of a template or pod.
-    #[must_use]
     pub fn container(&self, carrier: Carrier<'a>, member: Member<'a>, message: impl Into<String>) -> Draft<'a> {
         let mut draft = self.finding(carrier.object, message);
         draft.container = Some(member.container.name.clone());

@@ -70,6 +70,9 @@ fn similar(id: &str, rules: &[Rule]) -> Vec<String> {
         .filter(|(distance, _)| *distance <= 1 + id.len() / 4)
         .collect();
     nearest.sort_unstable();
+    if nearest.first().is_some_and(|(distance, _)| *distance == 0) {
+        nearest.retain(|(distance, _)| *distance == 0);
+    }
     nearest.into_iter().take(MOST_SIMILAR).map(|(_, id)| id.to_owned()).collect()
 }
 

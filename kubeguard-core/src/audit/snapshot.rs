@@ -20,7 +20,6 @@ use crate::error::Error;
 
 /// What is kept although it is left out otherwise.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a word of --keep")]
 pub struct Keep {
     /// Data of secrets.
     pub secrets: bool,

@@ -50,7 +50,7 @@ pub struct RoleOf<'a> {
 }
 
 /// A pod or template whose roles are asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct View<'a> {
     /// Labels of the pod.
     pub labels: &'a Labels,
@@ -61,7 +61,7 @@ pub struct View<'a> {
     /// The pod itself, if it is one.
     pub pod: Option<&'a Pod>,
     /// Annotations of owner and namespace, the nearest first.
-    pub around: &'a [&'a Labels],
+    pub around: Vec<&'a Labels>,
     /// The template of the object that controls the pod, where its uid is the one the pod names and, for a stateful
     /// set or daemon set, its current revision is the pod's.
     pub made_from: Option<&'a PodSpec>,
@@ -74,7 +74,7 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn of(carrier: &Carrier<'a>) -> Self {
         let Carrier { labels, annotations, spec, .. } = *carrier;
-        Self { labels, annotations, spec, pod: None, around: &[], made_from: None, usual: None }
+        Self { labels, annotations, spec, pod: None, around: Vec::new(), made_from: None, usual: None }
     }
 
     /// Returns a pod.
@@ -85,7 +85,7 @@ impl<'a> View<'a> {
             annotations: &pod.meta.annotations,
             spec: &pod.spec,
             pod: Some(pod),
-            around: &[],
+            around: Vec::new(),
             made_from: None,
             usual: None,
         }
@@ -93,7 +93,7 @@ impl<'a> View<'a> {
 
     /// Returns the nearest value of an annotation: pod or template, then owner, then namespace.
     fn nearest(&self, name: &str) -> Option<&'a str> {
-        std::iter::once(&self.annotations).chain(self.around).find_map(|labels| labels.get(name))
+        std::iter::once(&self.annotations).chain(&self.around).find_map(|labels| labels.get(name))
     }
 }
 
@@ -105,7 +105,7 @@ const SHORTEST_ELIMINATION: SignedDuration = SignedDuration::from_hours(1);
 /// Users that service meshes run their proxies as.
 const MESH_USERS: [i64; 2] = [1337, 2102];
 
-fn listed<'a>(list: &'a str) -> impl Iterator<Item = &'a str> {
+fn listed(list: &str) -> impl Iterator<Item = &str> {
     list.split(',').map(str::trim).filter(|name| !name.is_empty())
 }
 

@@ -4,7 +4,13 @@
 //! be told apart on a server, so a message says "default" wherever a value equals it, live and in files alike.
 //! Source: `pkg/apis/{core,apps,batch,autoscaling}/…/defaults.go` of Kubernetes.
 
-use crate::audit::kinds::*;
+use crate::audit::kinds::{
+    CronJob, DaemonSet, DaemonSetUpdateStrategy, Deployment, DeploymentStrategy, EndpointSlice, HTTPGetAction,
+    HorizontalPodAutoscaler, Ingress, Job, JobSpec, LimitRange, MutatingWebhookConfiguration, Namespace, Node, Pod,
+    PodDisruptionBudget, PodSpec, PodTemplate, PodTemplateSpec, Probe, ReplicaSet, ReplicationController,
+    RollingUpdate, RollingUpdateStatefulSetStrategy, Service, StatefulSet, StatefulSetUpdateStrategy,
+    ValidatingWebhookConfiguration,
+};
 use crate::kinds::{IntOrString, Quantity};
 
 /// Fills the API's defaults in, and gives the pod template away.

@@ -1,6 +1,6 @@
 //! Who makes whom.
 
-use super::{Facts, Object, Place};
+use super::{Facts, Object, Place, Text};
 use crate::audit::needs::Fact;
 use crate::audit::report::ObjectName;
 
@@ -38,7 +38,7 @@ impl Facts {
         }
         let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
         let fact = Fact::of(group, &owner.kind)?;
-        let namespace = if matches!(fact, Fact::Node) { Default::default() } else { object.meta().namespace.clone() };
+        let namespace = if matches!(fact, Fact::Node) { Text::default() } else { object.meta().namespace.clone() };
         let index = self.by_name.get(&(fact, namespace, owner.name.clone()))?;
         let found = self.tables.get((fact, *index))?;
         (owner.uid.is_empty() || found.meta().uid.is_empty()).then_some(found)
@@ -99,7 +99,7 @@ impl Facts {
             let is_revision = owner.kind == "ReplicaSet" && owner.api_version.starts_with("apps/") && !hash.is_empty();
             chain.push(Link { name: named(&owner.api_version, &owner.kind, &owner.name), object: None });
             if let Some(name) = deployment.filter(|_| is_revision) {
-                let key = (Fact::Deployment, at.meta().namespace.clone(), super::Text::from(name));
+                let key = (Fact::Deployment, at.meta().namespace.clone(), Text::from(name));
                 let known = self.by_name.get(&key).and_then(|index| self.tables.get((Fact::Deployment, *index)));
                 let api_version = known.map_or("apps/v1", |found| found.api_version());
                 chain.push(Link { name: named(api_version, "Deployment", name), object: known });

@@ -127,7 +127,7 @@ impl Reading {
                 level: listed.level,
                 narrow: listed.narrow,
             };
-            if fact == Fact::Namespace && !all || resource.namespaced && !all {
+            if !all && (fact == Fact::Namespace || resource.namespaced) {
                 lists.extend(scope.namespaces.iter().cloned().map(Some).map(list));
             } else {
                 lists.push(list(None));

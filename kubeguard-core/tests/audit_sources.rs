@@ -1,0 +1,310 @@
+//! Audits of a cluster, of files and of snapshots: what is asked for, what cannot be read, and that all three say the
+//! same of the same objects.
+#![expect(clippy::unwrap_used, reason = "a test fails with what differs")]
+
+use kubeguard_core::access::{Access, Cluster, Environment};
+use kubeguard_core::audit::gather::{Files, Gathered, Scope, live};
+use kubeguard_core::audit::snapshot::{self, Keep};
+use kubeguard_core::audit::{
+    self, AuditReport, Builder, Fact, Facts, Need, Origin, Policy, Rule, Selection, Severity, audit, needs,
+};
+use kubeguard_testkit::{FakeCluster, Fault};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+
+const NOW: &str = "2026-11-22T10:00:00Z";
+const DATE: &str = "Sun, 22 Nov 2026 10:00:00 GMT";
+
+async fn connect(server: &FakeCluster) -> Cluster {
+    let access = Access { server: Some(server.url().to_owned()), ..Access::default() };
+    access.connect(&Environment::default()).await.unwrap()
+}
+
+fn rules(select: &[&str]) -> Vec<&'static Rule> {
+    let select = select.iter().map(|id| (*id).to_owned()).collect();
+    Selection { select, ignore: Vec::new() }.of(audit::rules()).unwrap()
+}
+
+/// Returns the collection of an object.
+fn collection(object: &Value) -> Option<String> {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let group = text("/apiVersion").split_once('/').map_or("", |(group, _)| group);
+    let fact = Fact::of(group, text("/kind"))?;
+    let resource = fact.resources().into_iter().find(|resource| resource.kind == text("/kind"))?;
+    Some(resource.path(Some(text("/metadata/namespace")).filter(|namespace| !namespace.is_empty())))
+}
+
+fn put(server: &FakeCluster, objects: &[Value]) {
+    for object in objects {
+        server.put(&collection(object).unwrap(), object.clone());
+    }
+}
+
+async fn gathered(server: &FakeCluster, rules: &[&Rule], namespaces: &[&str]) -> Gathered {
+    let scope = Scope { namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect() };
+    live(&connect(server).await, &needs(rules.iter().copied()), &scope, Builder::new(Origin::Live)).await.unwrap()
+}
+
+fn judged(facts: &Facts, rules: &[&Rule]) -> AuditReport {
+    audit(facts, rules, &Policy::default(), NOW.parse().unwrap())
+}
+
+fn deployment(namespace: &str, name: &str, port: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": namespace, "uid": format!("d-{namespace}-{name}")},
+        "spec": {"template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{
+            "name": "app", "image": "web:1", "ports": [{"name": "web", "containerPort": 80}],
+            "readinessProbe": {"httpGet": {"port": port}}}]}}}})
+}
+
+fn lists(server: &FakeCluster) -> Vec<String> {
+    let mut lists: Vec<String> =
+        server.seen().into_iter().filter(|seen| seen.verb == "list").map(|seen| seen.path).collect();
+    lists.sort();
+    lists.dedup();
+    lists
+}
+
+#[tokio::test]
+async fn exactly_what_the_rules_need_is_listed_and_the_time_is_the_servers() {
+    const NEEDS: &[Need] = &[Need::decides(Fact::Pod).narrowed("spec.restartPolicy!=Always"), Need::decides(Fact::Job)];
+    let server = FakeCluster::start();
+    server.date(DATE);
+    put(&server, &[deployment("team", "web", "http")]);
+    let narrow = Rule { needs: NEEDS, ..Rule::BASE };
+    let found = gathered(&server, &[&narrow], &[]).await;
+    assert_eq!(found.now, Some(NOW.parse().unwrap()));
+    assert_eq!(
+        lists(&server),
+        ["/api/v1/namespaces", "/api/v1/pods", "/apis/apps/v1/replicasets", "/apis/batch/v1/jobs"],
+        "pods are folded by their replica sets, and anything may be suppressed by its namespace"
+    );
+    let pods = server.seen().into_iter().find(|seen| seen.path == "/api/v1/pods").unwrap();
+    assert!(pods.query.contains("fieldSelector=spec.restartPolicy%21%3DAlways"), "{}", pods.query);
+    let sets = server.seen().into_iter().find(|seen| seen.path.ends_with("replicasets")).unwrap();
+    assert!(sets.accept.contains("as=PartialObjectMetadataList"), "{}", sets.accept);
+}
+
+#[tokio::test]
+async fn one_namespace_is_read_by_its_name_and_nothing_outside_of_it() {
+    let server = FakeCluster::start();
+    put(&server, &[deployment("team", "web", "http"), deployment("shop", "cart", "http")]);
+    server.put("/api/v1/namespaces", json!({"metadata": {"name": "team"}}));
+    let rules = rules(&["PA201"]);
+    let report = judged(&gathered(&server, &rules, &["team"]).await.facts, &rules);
+    assert_eq!(report.items.len(), 1);
+    assert!(lists(&server).iter().all(|path| path.contains("/namespaces/team/")), "{:?}", lists(&server));
+    assert_eq!(server.count("get", "/api/v1/namespaces/team"), 1);
+}
+
+#[tokio::test]
+async fn what_is_forbidden_is_named_and_the_rest_is_judged() {
+    let rules = rules(&["PA201"]);
+    for need in rules[0].needs {
+        let server = FakeCluster::start();
+        put(&server, &[deployment("team", "web", "http")]);
+        let plural = need.fact.plural();
+        server.fail("list", &format!("/{plural}?"), Fault::Status(403, "Forbidden"), None);
+        let report = judged(&gathered(&server, &rules, &[]).await.facts, &rules);
+        assert!(!report.complete);
+        assert_eq!(report.skipped[0].reason, format!("cannot list {plural}: Forbidden"));
+        assert_eq!(report.skipped[0].rules, ["PA201"]);
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_forbidden_is_named_and_the_other_is_judged() {
+    let server = FakeCluster::start();
+    put(&server, &[deployment("team", "web", "http"), deployment("shop", "cart", "http")]);
+    server.fail("list", "/namespaces/shop/deployments", Fault::Status(403, "Forbidden"), None);
+    let rules = rules(&["PA201"]);
+    let report = judged(&gathered(&server, &rules, &["team", "shop"]).await.facts, &rules);
+    assert_eq!((report.items.len(), report.complete, report.exit_code(Some(Severity::High))), (1, false, 1));
+    let skipped = &report.skipped[0];
+    assert_eq!(skipped.reason, "cannot list deployments in namespace shop: Forbidden");
+    assert_eq!((skipped.partial, skipped.namespace.as_deref()), (true, Some("shop")));
+}
+
+#[tokio::test]
+async fn a_server_that_lets_nothing_be_read_is_an_error_with_its_words() {
+    let server = FakeCluster::start();
+    server.fail("list", "/", Fault::Status(401, "Unauthorized"), None);
+    server.fail("get", "/", Fault::Status(401, "Unauthorized"), None);
+    let needs = needs(rules(&["PA201"]));
+    let told = live(&connect(&server).await, &needs, &Scope::default(), Builder::new(Origin::Live)).await.unwrap_err();
+    assert!(std::error::Error::source(&told).unwrap().to_string().contains("Unauthorized"), "{told}");
+}
+
+#[tokio::test]
+async fn a_list_that_the_server_forgets_in_the_middle_begins_anew_once() {
+    let rules = rules(&["PA201"]);
+    for (times, found) in [(1, 5), (2, 0)] {
+        let server = FakeCluster::start();
+        server.page_size(2);
+        let objects: Vec<Value> = (0..5).map(|number| deployment("team", &format!("web-{number}"), "http")).collect();
+        put(&server, &objects);
+        server.fail("list", "deployments?limit=500&continue=", Fault::Status(410, "Expired"), Some(times));
+        let report = judged(&gathered(&server, &rules, &[]).await.facts, &rules);
+        assert_eq!((report.items.len(), report.complete), (found, times == 1));
+        if times == 2 {
+            assert_eq!(report.skipped[0].reason, "cannot list deployments: Expired");
+        }
+    }
+}
+
+#[test]
+fn a_broken_file_among_good_ones_is_named_with_line_and_column_and_the_others_are_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a.yaml", &serde_json::to_string_pretty(&deployment("team", "web", "http")).unwrap());
+    write(
+        "b.yaml",
+        "kind: Deployment\napiVersion: apps/v1\nmetadata: [unclosed\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n",
+    );
+    write("values.yaml", "replicas: 3\n");
+    let mut files = Files::new("default");
+    files.path(folder.path(), false).unwrap();
+    let facts = files.finish();
+    let report = judged(&facts, &rules(&[]));
+    assert_eq!(report.items.iter().map(|item| item.rule.as_str()).collect::<Vec<_>>(), ["PA201"]);
+    assert_eq!((report.complete, report.exit_code(Some(Severity::High)), report.exit_code(None)), (false, 1, 6));
+    let reason = &report.skipped[0].reason;
+    assert!(reason.contains("b.yaml:") && reason.matches(':').count() >= 3, "{reason}");
+    assert_eq!(facts.objects(Fact::Namespace).count(), 1, "the document behind the broken one is read");
+    assert!(facts.notes()[0].contains("values.yaml:1: a document without kind"), "{:?}", facts.notes());
+}
+
+#[test]
+fn nothing_is_not_a_clean_answer_when_everything_was_broken() {
+    let mut files = Files::new("default");
+    files.text("-", b"kind: [");
+    assert_eq!(judged(&files.finish(), &rules(&[])).exit_code(Some(Severity::High)), 2);
+    let report = judged(&Files::new("default").finish(), &rules(&[]));
+    assert_eq!((report.exit_code(Some(Severity::High)), report.summary.objects), (0, 0));
+}
+
+/// E30.
+#[test]
+fn a_finding_names_the_line_of_the_field_inside_a_list_too() {
+    let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: web}\n- apiVersion: apps/v1\n  kind: Deployment\n  metadata:\n    name: web\n  spec:\n    template:\n      spec:\n        containers:\n        - name: app\n          readinessProbe:\n            httpGet:\n              port: http\n";
+    let mut files = Files::new("default");
+    files.text("list.yaml", text.as_bytes());
+    let report = judged(&files.finish(), &rules(&[]));
+    let source = report.items[0].source.as_ref().unwrap();
+    assert_eq!((source.file.as_str(), source.line), ("list.yaml", 18));
+    assert_eq!(report.items[0].object.namespace, "default");
+}
+
+#[test]
+fn the_later_of_two_objects_of_one_name_counts_as_with_kubectl_apply() {
+    let mut files = Files::new("default");
+    files.text("a.json", deployment("team", "web", "http").to_string().as_bytes());
+    files.text("b.json", deployment("team", "web", "web").to_string().as_bytes());
+    let facts = files.finish();
+    assert_eq!(judged(&facts, &rules(&[])).items.len(), 0);
+    assert!(facts.notes()[0].contains("b.json:1: Deployment web is also in a.json:1"), "{:?}", facts.notes());
+}
+
+/// Pods, their makers and what selects them, in shapes that rules look at.
+fn any_objects() -> impl Strategy<Value = Vec<Value>> {
+    let port = prop::sample::select(&["http", "web", "8080", "81"][..]);
+    let probe = (port, any::<bool>()).prop_map(|(port, http)| {
+        if http { json!({"httpGet": {"port": port}}) } else { json!({"tcpSocket": {"port": port}}) }
+    });
+    let container =
+        (prop::option::of(probe.clone()), prop::option::of(probe), any::<bool>()).prop_map(|(r, l, native)| {
+            let mut container = json!({"image": "web:1", "ports": [{"name": "web", "containerPort": 80}]});
+            let probes = [("readinessProbe", r), ("livenessProbe", l)];
+            for (name, probe) in probes.into_iter().filter_map(|(name, probe)| Some((name, probe?))) {
+                container[name] = probe;
+            }
+            (container, native)
+        });
+    let spec = prop::collection::vec(container, 1..4).prop_map(|containers| {
+        let (mut regular, mut init) = (Vec::new(), Vec::new());
+        for (index, (mut container, native)) in containers.into_iter().enumerate() {
+            container["name"] = format!("c{index}").into();
+            if native && index > 0 {
+                container["restartPolicy"] = "Always".into();
+                init.push(container);
+            } else {
+                regular.push(container);
+            }
+        }
+        json!({"containers": regular, "initContainers": init})
+    });
+    let kind = prop::sample::select(&["Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod"][..]);
+    let ignore = prop::sample::select(
+        &["", "PA201 because=x", "PA201", "PA[container=c0] until=2020-01-01 because=x", "NO because=x"][..],
+    );
+    let object = (kind, spec, ignore, prop::sample::select(&["team", "shop"][..]));
+    prop::collection::vec(object, 0..6).prop_map(|made| {
+        let mut objects = vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})];
+        for (index, (kind, spec, ignore, namespace)) in made.into_iter().enumerate() {
+            let template = json!({"metadata": {"labels": {"app": format!("a{index}")}}, "spec": spec});
+            let (api_version, spec) = match kind {
+                "Pod" => ("v1", spec),
+                "Job" => ("batch/v1", json!({"template": template})),
+                "CronJob" => {
+                    ("batch/v1", json!({"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": template}}}))
+                }
+                _ => ("apps/v1", json!({"template": template})),
+            };
+            let mut meta = json!({"name": format!("o{index}"), "namespace": namespace, "uid": format!("u{index}")});
+            if !ignore.is_empty() {
+                meta["annotations"] = json!({"kubeguard.dev/ignore": ignore});
+            }
+            objects.push(json!({"apiVersion": api_version, "kind": kind, "metadata": meta, "spec": spec}));
+        }
+        objects
+    })
+}
+
+#[test]
+fn a_cluster_its_files_and_its_snapshot_give_the_same_findings() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let rules = rules(&[]);
+    let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
+    let result = runner.run(&any_objects(), |objects| {
+        let server = FakeCluster::start();
+        server.date(DATE);
+        server.serve_workloads("cluster");
+        put(&server, &objects);
+        let (live, recorded) = runtime.block_on(async {
+            let live = gathered(&server, &rules, &[]).await;
+            let mut bytes = Vec::new();
+            let (needs, scope) = (needs(rules.iter().copied()), Scope::default());
+            let cluster = connect(&server).await;
+            let clock = NOW.parse().unwrap();
+            snapshot::record(&cluster, &needs, &scope, Keep::default(), clock, &mut bytes).await.unwrap();
+            (live, bytes)
+        });
+        let mut files = Files::new("default");
+        for (index, object) in objects.iter().enumerate() {
+            files.text(&format!("{index}.json"), object.to_string().as_bytes());
+        }
+        let (again, header) = snapshot::read("s", recorded.as_slice(), snapshot::builder()).unwrap();
+        prop_assert_eq!(Some(header.taken_at), live.now);
+        let reports = [&live.facts, &files.finish(), &again].map(|facts| {
+            let mut report = judged(facts, &rules);
+            report.items.iter_mut().for_each(|item| item.source = None);
+            prop_assert!(report.complete, "{:?}", report.skipped);
+            Ok((report.items, report.summary.suppressed))
+        });
+        let [live, files, again] = reports;
+        let live = live?;
+        prop_assert_eq!(&live, &files?);
+        prop_assert_eq!(&live, &again?);
+        Ok(())
+    });
+    result.unwrap();
+}
+
+#[test]
+fn the_least_privilege_follows_from_the_needs() {
+    let text = needs(rules(&["PA201"])).rbac(Some("team"));
+    assert!(text.contains("kind: Role\n") && text.contains("namespace: team") && text.contains("cronjobs, jobs"));
+    assert!(text.contains("kind: ClusterRole\n") && text.contains("resources: [namespaces]"));
+    assert!(!text.contains("nodes") && !text.contains("secrets"), "{text}");
+}
