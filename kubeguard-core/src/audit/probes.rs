@@ -174,11 +174,7 @@ impl Draft<'_> {
 
 /// Returns what losing a container means, with annotations of its owner and namespace.
 fn class(context: &Context<'_>, carrier: &Carrier<'_>, container: &kinds::Container) -> (Criticality, Proof) {
-    let namespace = context.facts.namespace(&carrier.object.meta().namespace);
-    let around: Vec<_> = std::iter::once(&carrier.object.meta().annotations)
-        .chain(namespace.map(|namespace| &namespace.meta.annotations))
-        .collect();
-    let view = View { around: &around, ..View::of(carrier) };
+    let view = View { around: context.facts.around(carrier.object), ..View::of(carrier) };
     criticality(container, &view, &context.policy.sidecars)
 }
 

@@ -10,7 +10,7 @@ use crate::audit::facts::{Carrier, Port, resolve};
 use crate::audit::needs::Fact;
 use crate::audit::report::{Proof, Severity};
 use crate::audit::rule::{Absorbs, Check, Context, Findings, Rule, absorbs};
-use crate::pods::{Class, Criticality, Member, Role, View, roles};
+use crate::pods::{Class, Criticality, Member, Role};
 
 const UNGUARDED: &[Absorbs] = &[absorbs("PA101"), absorbs("PA102")];
 
@@ -275,12 +275,7 @@ fn in_job<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findin
     if !matches!(carrier.object.fact(), Fact::Job | Fact::CronJob) {
         return;
     }
-    let namespace = context.facts.namespace(&carrier.object.meta().namespace);
-    let around: Vec<_> = std::iter::once(&carrier.object.meta().annotations)
-        .chain(namespace.map(|namespace| &namespace.meta.annotations))
-        .collect();
-    let view = View { around: &around, ..View::of(&carrier) };
-    let roles = roles(&view, &context.policy.sidecars, context.now);
+    let roles = context.facts.template_roles(&carrier, &context.policy.sidecars, context.now);
     for member in crate::pods::members(carrier.spec).filter(|member| member.class == Class::Regular) {
         let container = member.container;
         // Its shape says nothing here: a main container with a probe alone would be a sidecar by its probe.

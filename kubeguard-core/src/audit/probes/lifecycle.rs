@@ -56,6 +56,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "PA317",
         name: "no-drain-window",
+        proof: Proof::Hint,
         summary: "a routed container stops serving at SIGTERM while traffic still arrives",
         why: "endpoints are taken out asynchronously: clients get errors during every rollout",
         remedy: "add a preStop hook that sleeps for some seconds",
@@ -164,7 +165,6 @@ fn closes(image: &str) -> bool {
 }
 
 fn drains<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
-    let wanted = context.policy.selected.iter().any(|id| id == context.rule.id);
     let all = pod_grace(&carrier);
     let routing = routing(context.facts, &carrier);
     for member in asked(context, &carrier) {
@@ -173,19 +173,16 @@ fn drains<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findin
         let routes: Vec<_> = routing.to(container).filter(|route| !route.is_telemetry()).collect();
         let Some(route) = routes.first().filter(|_| !hook && all <= 30) else { continue };
         let exposed = routes.iter().any(|route| is_exposed(context.facts, route.service));
-        let known = exposed && closes(&container.image);
-        if !known && !wanted {
+        // What others do at SIGTERM nobody knows.
+        if !exposed || !closes(&container.image) {
             continue;
         }
-        let (severity, proof) = if known { (Severity::Medium, Proof::Hint) } else { (Severity::Info, Proof::Exact) };
         let message = format!(
             "{} has no preStop hook: service {} still sends traffic when it stops",
             container.name, route.service.meta.name
         );
-        let mut finding = context.container(carrier, member, message).severity(severity).proof(proof);
-        if known {
-            finding = finding.assuming(format!("image {} closes its ports at SIGTERM or SIGQUIT", container.image));
-        }
+        let finding = context.container(carrier, member, message);
+        let finding = finding.assuming(format!("image {} closes its ports at SIGTERM or SIGQUIT", container.image));
         findings.push(finding.evidence(grace_path(&carrier), all));
     }
 }

@@ -13,7 +13,7 @@ use crate::audit::needs::{Fact, Need};
 use crate::audit::report::{Proof, Severity};
 use crate::audit::rule::{Absorbs, Check, Context, Findings, Rule, absorbs};
 use crate::audit::text::Text;
-use crate::pods::{Class, Criticality, Member, Role, View, criticality, members, roles};
+use crate::pods::{Class, Criticality, Member, Role, View, criticality, members};
 
 const PODS: &[Need] = &[
     Need::decides(Fact::Pod),
@@ -208,16 +208,8 @@ pub(super) fn status_path(pod: &Pod, name: &str) -> String {
     regular.or_else(init).map_or_else(|| "/status".to_owned(), |(list, at)| format!("/status/{list}/{at}"))
 }
 
-/// Returns annotations around a pod: of its owner and namespace.
-fn around<'a>(facts: &'a Facts, pod: &'a Pod) -> Vec<&'a crate::audit::text::Labels> {
-    let owner = facts.owner_of(pod).map(|owner| &owner.meta().annotations);
-    let namespace = facts.namespace(&pod.meta.namespace).map(|namespace| &namespace.meta.annotations);
-    owner.into_iter().chain(namespace).collect()
-}
-
 fn class(context: &Context<'_>, pod: &Pod, member: &Member<'_>) -> (Criticality, Proof) {
-    let around = around(context.facts, pod);
-    let view = View { around: &around, ..View::of_pod(pod) };
+    let view = View { around: context.facts.around(pod), ..View::of_pod(pod) };
     criticality(member.container, &view, &context.policy.sidecars)
 }
 
@@ -400,9 +392,7 @@ fn crashed_sidecar<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         let proof = if member.class == Class::NativeSidecar {
             Proof::Exact
         } else {
-            let around = around(context.facts, pod);
-            let view = View { around: &around, ..View::of_pod(pod) };
-            let roles = roles(&view, &context.policy.sidecars, context.now);
+            let roles = context.facts.roles(pod, &context.policy.sidecars, context.now);
             let role = roles.iter().find(|one| one.container == member.container.name);
             // What alone has ports or probes is the work of a pod that stays: shape says nothing here.
             let sign = role.and_then(|one| one.hits.first()).filter(|hit| hit.step <= 5 && hit.role == Role::Sidecar);

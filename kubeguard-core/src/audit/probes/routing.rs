@@ -108,14 +108,14 @@ pub fn routing<'a>(facts: &'a Facts, carrier: &Carrier<'a>) -> Routing<'a> {
         for port in service.spec.iter().flat_map(|spec| &spec.ports).filter(|port| is_tcp(&port.protocol)) {
             let target = port.target_port.as_ref().map(ToString::to_string).unwrap_or_default();
             let number = target.parse::<i32>().ok();
-            let declares = |container: &'a Container| {
+            let offers = |container: &'a Container| {
                 container.ports.iter().find(|own| {
                     is_tcp(&own.protocol) && number.map_or(own.name == target, |number| own.container_port == number)
                 })
             };
-            let found = gating.iter().find_map(|member| Some((member.container, declares(member.container)?)));
+            let found = gating.iter().find_map(|member| Some((member.container, offers(member.container)?)));
             let (to, number) = match (found, number) {
-                (Some((container, declared)), _) => (Some(container), Some(declared.container_port)),
+                (Some((container, own)), _) => (Some(container), Some(own.container_port)),
                 (None, Some(number)) => (only, Some(number)),
                 (None, None) => (None, None),
             };
