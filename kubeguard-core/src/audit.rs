@@ -13,7 +13,7 @@ pub mod jobs;
 pub mod kinds;
 mod lines;
 pub mod needs;
-mod probes;
+pub mod probes;
 pub mod redact;
 pub mod report;
 pub mod rule;
@@ -35,7 +35,7 @@ pub use selection::{Selection, UnknownRule};
 pub const NEWEST: facts::Version = (1, 37);
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let mut rules: Vec<Rule> = [jobs::RULES, probes::RULES, annotations::RULES].concat();
+    let mut rules: Vec<Rule> = [jobs::RULES, &probes::RULES, annotations::RULES].concat();
     rules.sort_by_key(|rule| rule.id);
     rules
 });

@@ -40,7 +40,10 @@ pub(super) fn absorb(mut works: Vec<Work<'_>>) -> Vec<Work<'_>> {
         for absorbed in work.rule.absorbs {
             let near = if absorbed.root { roots.get(&work.root) } else { same.get(&work.finding.object) };
             for loser in near.into_iter().flatten().copied() {
-                let fits = |other: &Work<'_>| other.finding.rule == absorbed.rule && alike(work, other);
+                let meant = |other: &Work<'_>| {
+                    absorbed.probes.is_empty() || other.probe.is_none_or(|probe| absorbed.probes.contains(&probe))
+                };
+                let fits = |other: &Work<'_>| other.finding.rule == absorbed.rule && alike(work, other) && meant(other);
                 if loser != winner && works.get(loser).is_some_and(fits) {
                     remove(loser, winner);
                 }

@@ -1,72 +1,233 @@
 //! Which probes are wrong, and what falls when a container falls: the family `PA`.
+//!
+//! Templates are judged on their owner; pods by what the kubelet says of them. See [`Timing`] for the arithmetic,
+//! [`endpoint`] for what counts as the same question, and [`routing`] for which container gets traffic.
 
-use super::facts::{Carrier, Port, resolve};
-use super::kinds::Probe;
+mod budgets;
+mod command;
+mod container;
+mod events;
+mod handlers;
+mod lifecycle;
+mod live;
+mod model;
+mod pods;
+mod ports;
+mod routing;
+mod services;
+mod sidecars;
+mod timing;
+mod versions;
+
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+pub use command::Target;
+pub use model::{Endpoint, Probe, ProbeKind, Timing, endpoint, probes, same_endpoint};
+pub use routing::{Route, Routing, routing};
+
+use super::facts::{Carrier, Facts, Of};
+use super::kinds;
 use super::needs::{Fact, Need};
-use super::report::Severity;
-use super::rule::{Check, Context, Findings, Rule};
-use crate::kinds::IntOrString;
-use crate::pods::Member;
+use super::rule::{Context, Draft, Rule};
+use crate::audit::report::Proof;
+use crate::pods::{Class, Criticality, Member, View, criticality, members};
 
-/// Everything that holds a pod template.
-pub(super) const TEMPLATES: &[Need] = &[
-    Need::decides(Fact::Deployment).or_none(),
-    Need::decides(Fact::StatefulSet).or_none(),
-    Need::decides(Fact::DaemonSet).or_none(),
-    Need::decides(Fact::ReplicaSet).or_none(),
-    Need::decides(Fact::ReplicationController).or_none(),
-    Need::decides(Fact::Job).or_none(),
-    Need::decides(Fact::CronJob).or_none(),
-    Need::decides(Fact::Pod).or_none(),
-];
+/// Declares what rules about templates read beside templates.
+macro_rules! needs_of {
+    ($name:ident, $words:literal $(, $need:expr)*) => {
+        #[doc = $words]
+        const $name: &[Need] = &[
+            Need::decides(Fact::Deployment).or_none(),
+            Need::decides(Fact::StatefulSet).or_none(),
+            Need::decides(Fact::DaemonSet).or_none(),
+            Need::decides(Fact::ReplicaSet).or_none(),
+            Need::decides(Fact::ReplicationController).or_none(),
+            Need::decides(Fact::Job).or_none(),
+            Need::decides(Fact::CronJob).or_none(),
+            Need::decides(Fact::Pod).or_none(),
+            Need::enriches(Fact::CustomCarrier).or_none(),
+            $($need,)*
+        ];
+    };
+}
+
+use needs_of;
+
+needs_of!(TEMPLATES, "Everything that holds a pod template.");
+needs_of!(ROUTED, "Templates and what routes to them.", Need::decides(Fact::Service).or_none());
+needs_of!(
+    EXPOSED,
+    "Templates, and what routes to them from outside.",
+    Need::decides(Fact::Service).or_none(),
+    Need::enriches(Fact::Ingress).or_none(),
+    Need::enriches(Fact::Route).or_none()
+);
+needs_of!(
+    SCALED,
+    "Templates, what routes to them, and what scales them.",
+    Need::decides(Fact::Service).or_none(),
+    Need::enriches(Fact::HorizontalPodAutoscaler).or_none()
+);
+needs_of!(VERSIONED, "Templates and the versions of nodes.", Need::enriches(Fact::Node).or_none());
+needs_of!(ENFORCED, "Templates and the labels of their namespaces.", Need::decides(Fact::Namespace).or_none());
 
 /// The rows.
-pub(super) const RULES: &[Rule] = &[Rule {
-    id: "PA201",
-    name: "named-port-unresolved",
-    severity: Severity::Critical,
-    summary: "a probe names a port that its own container does not declare",
-    why: "the kubelet gets an error, throws the result away and keeps the initial one: readiness stays false for ever, \
-          liveness never fires, a startup probe neither passes nor kills",
-    remedy: "name the port in that container, or use its number",
-    traps: &["text of digits is a number", "a name that only a sibling declares is still broken"],
-    needs: TEMPLATES,
-    check: Check::Container(named_port),
-    ..Rule::BASE
-}];
-
-/// Returns a container's probes with their names: liveness, readiness, startup.
-pub(super) fn probes<'a>(member: &Member<'a>) -> impl Iterator<Item = (&'static str, &'a Probe)> {
-    let container = member.container;
+pub(super) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     [
-        ("liveness", &container.liveness_probe),
-        ("readiness", &container.readiness_probe),
-        ("startup", &container.startup_probe),
+        container::RULES,
+        ports::RULES,
+        handlers::RULES,
+        timing::RULES,
+        budgets::RULES,
+        lifecycle::RULES,
+        sidecars::RULES,
+        services::RULES,
+        pods::RULES,
+        live::RULES,
+        events::RULES,
+        versions::RULES,
     ]
-    .into_iter()
-    .filter_map(|(name, probe)| Some((name, probe.as_ref()?)))
+    .concat()
+});
+
+/// Returns whether the pods of a template are meant to end, or have: such are asked for no probes.
+fn ends(facts: &Facts, carrier: &Carrier<'_>) -> bool {
+    let fact = carrier.object.fact();
+    matches!(fact, Fact::Job | Fact::CronJob) || carrier.is_batch() || is_over(facts, carrier)
 }
 
-/// Returns the port that a probe asks, with its JSON pointer below the probe.
-pub(super) fn asked(probe: &Probe) -> Option<(&IntOrString, &'static str)> {
-    let handler = &probe.handler;
-    let http = handler.http_get.as_ref().and_then(|get| get.port.as_ref()).map(|port| (port, "httpGet/port"));
-    http.or_else(|| handler.tcp_socket.as_ref()?.port.as_ref().map(|port| (port, "tcpSocket/port")))
+/// Returns whether a bare pod has ended or is being deleted.
+fn is_over(facts: &Facts, carrier: &Carrier<'_>) -> bool {
+    carrier.object.fact() == Fact::Pod
+        && (carrier.object.meta().deleted.is_some()
+            || facts.pod(&carrier.object.meta().uid).is_some_and(super::facts::Pod::is_over))
 }
 
-fn named_port<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
-    for (name, probe) in probes(&member) {
-        let Some((port, at)) = asked(probe) else { continue };
-        let Port::Unresolved(port) = resolve(port, member.container) else { continue };
-        let container = &member.container.name;
-        let (severity, then) = match name {
-            "liveness" => (Severity::High, "the container is never restarted"),
-            "startup" => (Severity::Critical, "the container never counts as started"),
-            _ => (Severity::Critical, "the pod never becomes ready"),
-        };
-        let message = format!("{name} port {port:?} is not among the ports of container {container}: {then}");
-        let path = format!("{}{}/{name}Probe/{at}", carrier.path, member.path());
-        let finding = context.container(carrier, member, message).probe(name).severity(severity);
-        findings.push(finding.evidence(path, port));
+/// Returns the containers of a template that are asked for probes: regular ones and native sidecars of pods that are
+/// meant to stay.
+fn asked<'a>(context: &Context<'a>, carrier: &Carrier<'a>) -> Vec<Member<'a>> {
+    if ends(context.facts, carrier) { Vec::new() } else { members(carrier.spec).filter(Member::is_gating).collect() }
+}
+
+/// Returns a container with its probes, unless it is an init container or its pod is not meant to stay.
+fn staying<'a>(context: &Context<'a>, carrier: &Carrier<'a>, member: &Member<'a>) -> Vec<Probe<'a>> {
+    if !member.is_gating() || ends(context.facts, carrier) { Vec::new() } else { probes(member, carrier.spec) }
+}
+
+/// Returns the probes of any container that may have some, also in jobs.
+fn any<'a>(context: &Context<'a>, carrier: &Carrier<'a>, member: &Member<'a>) -> Vec<Probe<'a>> {
+    if member.class == Class::Init || is_over(context.facts, carrier) {
+        Vec::new()
+    } else {
+        probes(member, carrier.spec)
     }
+}
+
+/// Returns the JSON pointer of something below a probe of a template's container.
+fn below(carrier: &Carrier<'_>, member: &Member<'_>, kind: ProbeKind, part: &str) -> String {
+    let slash = if part.is_empty() { "" } else { "/" };
+    format!("{}{}/{}Probe{slash}{part}", carrier.path, member.path(), kind.word())
+}
+
+/// Begins a finding about one probe.
+fn about<'a>(
+    context: &Context<'a>,
+    carrier: &Carrier<'a>,
+    member: &Member<'a>,
+    probe: &Probe<'_>,
+    message: impl Into<String>,
+) -> Draft<'a> {
+    context.container(*carrier, *member, message).probe(probe.word())
+}
+
+impl Draft<'_> {
+    /// Adds an operation that sets a field of the template; none where something else makes the template.
+    fn set(self, carrier: &Carrier<'_>, path: impl Into<String>, value: impl Into<Value>) -> Self {
+        if carrier.object.meta().owner.is_some() {
+            return self;
+        }
+        self.patch(json!({"op": "add", "path": path.into(), "value": value.into()}))
+    }
+
+    /// Adds an operation that takes a field of the template out; none where something else makes the template.
+    fn unset(self, carrier: &Carrier<'_>, path: impl Into<String>) -> Self {
+        if carrier.object.meta().owner.is_some() {
+            return self;
+        }
+        self.patch(json!({"op": "remove", "path": path.into()}))
+    }
+
+    /// Adds a number of a probe that decided.
+    fn number(
+        self,
+        carrier: &Carrier<'_>,
+        member: &Member<'_>,
+        kind: ProbeKind,
+        field: &str,
+        value: impl Into<Value>,
+    ) -> Self {
+        self.evidence(below(carrier, member, kind, field), value)
+    }
+}
+
+/// Returns what losing a container means, with annotations of its owner and namespace.
+fn class(context: &Context<'_>, carrier: &Carrier<'_>, container: &kinds::Container) -> (Criticality, Proof) {
+    let view = View { around: context.facts.around(carrier.object), ..View::of(carrier) };
+    criticality(container, &view, &context.policy.sidecars)
+}
+
+/// Returns how many pods a template makes at least, where that is written: an autoscaler's minimum, else the replicas.
+fn replicas(facts: &Facts, carrier: &Carrier<'_>) -> Option<i32> {
+    let (kind, meta) = (carrier.object.kind(), carrier.object.meta());
+    let scaler = facts.autoscalers().iter().find(|scaler| {
+        let target = scaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
+        scaler.meta.namespace == meta.namespace
+            && target.is_some_and(|target| target.kind == kind && *target.name == *meta.name)
+    });
+    if let Some(least) = scaler.and_then(|scaler| scaler.spec.as_ref()?.min_replicas) {
+        return Some(least);
+    }
+    match carrier.object.fact() {
+        Fact::Pod => Some(1),
+        fact => written_replicas(facts, fact, carrier),
+    }
+}
+
+fn written_replicas(facts: &Facts, fact: Fact, carrier: &Carrier<'_>) -> Option<i32> {
+    macro_rules! of {
+        ($table:ident) => {
+            find(facts.$table(), carrier)?.spec.as_ref()?.replicas
+        };
+    }
+    match fact {
+        Fact::Deployment => of!(deployments),
+        Fact::StatefulSet => of!(stateful_sets),
+        Fact::ReplicaSet => of!(replica_sets),
+        Fact::ReplicationController => of!(replication_controllers),
+        _ => None,
+    }
+}
+
+/// Returns the object that holds a template, as its own kind.
+fn find<'a, T>(table: &'a [Of<T>], carrier: &Carrier<'_>) -> Option<&'a Of<T>> {
+    let meta = carrier.object.meta();
+    let place = |object: &Of<T>| (&*object.meta.namespace, &*object.meta.name).cmp(&(&*meta.namespace, &*meta.name));
+    table.get(table.binary_search_by(place).ok()?)
+}
+
+/// Returns names in a sentence: `a`, `a and b`, `a, b and 3 more`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [one, two] => format!("{one} and {two}"),
+        [one, two, rest @ ..] => format!("{one}, {two} and {} more", rest.len()),
+    }
+}
+
+/// Divides and rounds up; both positive.
+fn ceil(amount: i64, by: i64) -> i64 {
+    amount.saturating_add(by.saturating_sub(1)) / by.max(1)
 }

@@ -82,18 +82,26 @@ pub struct Absorbs {
     pub rule: &'static str,
     /// On the same root owner, not only on the same object.
     pub root: bool,
+    /// Of findings that name a probe only these; all where empty.
+    pub probes: &'static [&'static str],
 }
 
 /// The findings of a rule on the same object are redundant.
 #[must_use]
 pub const fn absorbs(rule: &'static str) -> Absorbs {
-    Absorbs { rule, root: false }
+    Absorbs { rule, root: false, probes: &[] }
+}
+
+/// The findings of a rule on the same object are redundant where they are about certain probes.
+#[must_use]
+pub const fn absorbs_probes(rule: &'static str, probes: &'static [&'static str]) -> Absorbs {
+    Absorbs { rule, root: false, probes }
 }
 
 /// The findings of a rule on any object of the same root owner are redundant.
 #[must_use]
 pub const fn absorbs_of_root(rule: &'static str) -> Absorbs {
-    Absorbs { rule, root: true }
+    Absorbs { rule, root: true, probes: &[] }
 }
 
 /// The object that a finding is put on.
