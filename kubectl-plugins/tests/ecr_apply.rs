@@ -382,3 +382,12 @@ fn a_watched_inventory_is_written_anew_when_something_changes() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[test]
+fn a_cluster_is_reached_with_the_flags_of_kubectl() {
+    let world = World::new(POLICY);
+    let mut command = world.command("inventory --cluster prod -q -o name --token fake --as-uid 7 --server");
+    command.arg(world.cluster.url()).env_remove("KUBECONFIG");
+    let told = text(&mut command);
+    assert!(told.starts_with("0\n"), "{told}");
+}

@@ -1,5 +1,6 @@
 //! Flags of `kubectl ecr-clean`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::report::ReportArgs;
 use super::restore::RestoreArgs;
 use super::verify::VerifyArgs;
 use super::{BINARY, NAME};
-use crate::cli::ChatterArgs;
+use crate::cli::{ChatterArgs, pair};
 use crate::duration::parse_limit;
 
 /// Free an ECR registry of images that no cluster needs, and prove why every other one stays
@@ -78,28 +79,79 @@ pub(super) struct ClusterAccess {
     /// Path to the kubeconfig file to use
     #[arg(long, value_name = "FILE", global = true)]
     kubeconfig: Option<PathBuf>,
+    /// Name of the kubeconfig user to use for every cluster
+    #[arg(long, value_name = "NAME", global = true)]
+    user: Option<String>,
+    /// Address and port of the API server, for one cluster alone
+    #[arg(short, long, value_name = "URL", global = true)]
+    server: Option<String>,
+    /// Bearer token for the API servers
+    #[arg(long, value_name = "TOKEN", global = true)]
+    token: Option<String>,
+    /// Path to a client certificate
+    #[arg(long, value_name = "FILE", global = true)]
+    client_certificate: Option<String>,
+    /// Path to the client certificate's key
+    #[arg(long, value_name = "FILE", global = true)]
+    client_key: Option<String>,
+    /// Path to the authorities that may sign the servers' certificates
+    #[arg(long, value_name = "FILE", global = true)]
+    certificate_authority: Option<String>,
+    /// Do not check the servers' certificates
+    #[arg(long, global = true)]
+    insecure_skip_tls_verify: bool,
+    /// Name that the servers' certificates must carry
+    #[arg(long, value_name = "NAME", global = true)]
+    tls_server_name: Option<String>,
     /// User to act as
     #[arg(long = "as", value_name = "USER", global = true)]
     impersonate: Option<String>,
+    /// Uid to act as
+    #[arg(long = "as-uid", value_name = "UID", global = true)]
+    impersonate_uid: Option<String>,
     /// Group to act as, repeatable
     #[arg(long = "as-group", value_name = "GROUP", global = true)]
     impersonate_groups: Vec<String>,
+    /// Extra attribute to act with, repeatable
+    #[arg(long = "as-user-extra", value_name = "KEY=VALUE", global = true, value_parser = pair)]
+    impersonate_extra: Vec<(String, String)>,
     /// Time that one request may take: 30s, bare seconds, or 0 for no limit
     #[arg(long, value_name = "DURATION", default_value = "60s", global = true, value_parser = parse_limit)]
     request_timeout: Duration,
+    /// Do not ask for compressed answers
+    #[arg(long, global = true)]
+    disable_compression: bool,
+    /// Accepted for kubectl's sake; nothing is cached on disk
+    #[arg(long, value_name = "DIR", global = true, hide = true)]
+    cache_dir: Option<PathBuf>,
 }
 
 impl ClusterAccess {
     /// Returns what the library connects with to a context; the current one where none is named.
     pub(super) fn of(&self, context: Option<&str>) -> Access {
+        let mut impersonate_extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (key, value) in &self.impersonate_extra {
+            impersonate_extra.entry(key.clone()).or_default().push(value.clone());
+        }
         Access {
             kubeconfig: self.kubeconfig.clone(),
             context: context.map(ToOwned::to_owned),
+            cluster: None,
+            user: self.user.clone(),
+            server: self.server.clone(),
+            token: self.token.clone(),
+            client_certificate: self.client_certificate.clone(),
+            client_key: self.client_key.clone(),
+            certificate_authority: self.certificate_authority.clone(),
+            insecure_skip_tls_verify: self.insecure_skip_tls_verify,
+            tls_server_name: self.tls_server_name.clone(),
             impersonate: self.impersonate.clone(),
+            impersonate_uid: self.impersonate_uid.clone(),
             impersonate_groups: self.impersonate_groups.clone(),
+            impersonate_extra,
             request_timeout: Some(self.request_timeout).filter(|limit| !limit.is_zero()),
+            disable_compression: self.disable_compression,
             user_agent: format!("{BINARY}/{}", env!("CARGO_PKG_VERSION")),
-            ..Access::default()
         }
     }
 }
