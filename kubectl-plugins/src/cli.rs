@@ -6,13 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use kubeguard_core::access::Access;
-#[cfg(feature = "ecr")]
 use kubeguard_core::audit::{AuditReport, Severity};
 
 use crate::duration::parse_limit;
-#[cfg(feature = "ecr")]
 use crate::exit::ExitCode;
-#[cfg(feature = "ecr")]
 use crate::output::audit::AuditFormat;
 use crate::terminal::Colour;
 
@@ -140,7 +137,6 @@ pub(crate) struct ScopeArgs {
 }
 
 /// How the answer of an audit is written, and what makes it a failure.
-#[cfg(feature = "ecr")]
 #[derive(Debug, Clone, Copy, Args)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct AuditArgs {
@@ -153,11 +149,9 @@ pub(crate) struct AuditArgs {
 }
 
 /// The least severity that counts as a failure; absent is never.
-#[cfg(feature = "ecr")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FailOn(Option<Severity>);
 
-#[cfg(feature = "ecr")]
 impl FailOn {
     fn parse(text: &str) -> Result<Self, String> {
         if text == "never" {
@@ -171,7 +165,6 @@ impl FailOn {
     }
 }
 
-#[cfg(feature = "ecr")]
 impl AuditArgs {
     /// Returns the least severity that counts as a failure.
     pub(crate) const fn fail_on(self) -> Option<Severity> {

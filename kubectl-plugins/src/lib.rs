@@ -1,5 +1,6 @@
 //! kubectl plugins on top of kubeguard-core: flags, output, exit codes. The answers come from the library.
 
+pub mod audits;
 mod cli;
 mod duration;
 #[cfg(feature = "ecr")]

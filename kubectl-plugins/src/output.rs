@@ -1,7 +1,5 @@
 //! One file per format behind one trait; a format adds no decisions.
 
-// Only `kubectl ecr-clean` audits anything yet.
-#[cfg(feature = "ecr")]
 pub(crate) mod audit;
 mod github;
 mod json;

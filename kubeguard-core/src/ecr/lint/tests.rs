@@ -71,6 +71,8 @@ impl World {
         });
         plan.images = images;
         plan.findings.clear();
+        // No cluster is asked here: what is in use, these tests say themselves.
+        plan.refused.clear();
         Self { policy, registry, plan, lifecycles: Vec::new(), quota: QUOTA }
     }
 

@@ -1,0 +1,239 @@
+//! The audits at the prompt: one family in `kubectl zombie-jobs` and `kubectl probe-audit`, all in `kubectl guard`.
+
+mod args;
+mod facts;
+
+use clap::{CommandFactory, FromArgMatches};
+use jiff::Timestamp;
+use kubeguard_core::access::Environment;
+use kubeguard_core::audit::gather::Scope;
+use kubeguard_core::audit::snapshot::record;
+use kubeguard_core::audit::{Rule, Selection, audit, needs, rules};
+use kubeguard_core::error::{Error, Result};
+
+use self::args::{AuditCommandArgs, Guard, GuardCommand, ProbeAudit, RulesArgs, SnapshotArgs, ZombieJobs};
+use crate::cli::ChatterArgs;
+use crate::exit::ExitCode;
+use crate::explain::show;
+use crate::output::audit::{Frame, RuleRow};
+use crate::terminal::Terminal;
+
+/// What every audit judges beside its own family: suppressions and annotations that cannot be read.
+const ALWAYS: [&str; 2] = ["SUP", "ANN"];
+
+const EXIT_CODES: &str = "Exit codes:
+  0    nothing at or above --fail-on
+  1    findings at or above --fail-on
+  2    no answer: wrong usage, cluster cannot be reached, no permission, unreadable file
+  6    partly: some rules could not be judged, the others found nothing
+  130  interrupted
+";
+
+/// Runs `kubectl zombie-jobs` with the arguments of this process.
+#[must_use]
+pub fn zombie_jobs() -> std::process::ExitCode {
+    run::<ZombieJobs>(
+        |args| &args.chatter,
+        async |args, terminal| {
+            judge(
+                &args.audit,
+                Who { name: "kubectl zombie-jobs", binary: "kubectl-zombie_jobs", family: "ZJ" },
+                terminal,
+            )
+            .await
+        },
+    )
+}
+
+/// Runs `kubectl probe-audit` with the arguments of this process.
+#[must_use]
+pub fn probe_audit() -> std::process::ExitCode {
+    run::<ProbeAudit>(
+        |args| &args.chatter,
+        async |args, terminal| {
+            judge(
+                &args.audit,
+                Who { name: "kubectl probe-audit", binary: "kubectl-probe_audit", family: "PA" },
+                terminal,
+            )
+            .await
+        },
+    )
+}
+
+/// Runs `kubectl guard` with the arguments of this process.
+#[must_use]
+pub fn guard() -> std::process::ExitCode {
+    run::<Guard>(
+        |args| &args.chatter,
+        async |args, terminal| match &args.command {
+            GuardCommand::Audit(asked) => {
+                judge(asked, Who { name: "kubectl guard audit", binary: GUARD, family: "" }, terminal).await
+            }
+            GuardCommand::Rules(asked) => tell_rules(asked, terminal),
+            GuardCommand::Snapshot(asked) => snapshot(asked, terminal).await,
+        },
+    )
+}
+
+/// The program, as servers see it.
+const GUARD: &str = "kubectl-guard";
+
+/// Which plugin judges.
+#[derive(Clone, Copy)]
+struct Who {
+    name: &'static str,
+    binary: &'static str,
+    /// Its family; all where empty.
+    family: &'static str,
+}
+
+/// Parses the arguments of this process and answers them.
+#[expect(clippy::needless_pass_by_value, reason = "the types of a closure behind a reference are not inferred")]
+fn run<A: CommandFactory + FromArgMatches>(
+    chatter: impl Fn(&A) -> &ChatterArgs,
+    answer: impl AsyncFn(&A, Terminal) -> Result<ExitCode>,
+) -> std::process::ExitCode {
+    let command = A::command().after_help(EXIT_CODES);
+    let args = match command.try_get_matches().and_then(|matches| A::from_arg_matches(&matches)) {
+        Ok(args) => args,
+        Err(error) => {
+            drop(error.print());
+            return u8::try_from(error.exit_code()).unwrap_or(ExitCode::NoAnswer.code()).into();
+        }
+    };
+    chatter(&args).start_logging();
+    let terminal = Terminal::new(chatter(&args).color, chatter(&args).quiet, chatter(&args).verbose > 0);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            terminal.complain(&format!("error: cannot start: {error}"));
+            return ExitCode::NoAnswer.into();
+        }
+    };
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = answer(&args, terminal) => ended,
+            _ = tokio::signal::ctrl_c() => Ok(ExitCode::Interrupted),
+        }
+    });
+    let code = ended.unwrap_or_else(|error| {
+        show(terminal, &error);
+        ExitCode::NoAnswer
+    });
+    runtime.shutdown_background();
+    if Terminal::has_lost_an_answer() { ExitCode::NoAnswer.into() } else { code.into() }
+}
+
+fn usage(problem: impl Into<String>, hint: impl Into<String>) -> Error {
+    Error::Configuration { problem: problem.into(), hint: hint.into(), source: None }
+}
+
+/// Returns the rules of a plugin that `--select` and `--ignore` leave.
+fn selected(asked: &AuditCommandArgs, who: Who) -> Result<Vec<&'static Rule>> {
+    let selection = Selection { select: asked.select.clone(), ignore: asked.ignore.clone() };
+    let own = |rule: &&Rule| {
+        let family = rule.id.starts_with(who.family) || ALWAYS.contains(&rule.family());
+        // What is selected by its id is wanted, whatever the family.
+        family || asked.select.iter().any(|id| rule.id.starts_with(id.as_str()))
+    };
+    let chosen = selection.of(rules()).map_err(|error| usage(error.to_string(), "kubectl guard rules lists them"))?;
+    Ok(chosen.into_iter().filter(own).collect())
+}
+
+async fn judge(asked: &AuditCommandArgs, who: Who, terminal: Terminal) -> Result<ExitCode> {
+    let chosen = selected(asked, who)?;
+    let wanted = needs(chosen.iter().copied());
+    if asked.print_rbac {
+        terminal.answer(&wanted.rbac(asked.scope.namespace.as_deref()));
+        return Ok(ExitCode::Yes);
+    }
+    let policy = asked.policy()?;
+    let read = facts::read(asked, who.binary, &wanted).await?;
+    for note in read.facts.notes() {
+        tracing::info!("{note}");
+    }
+    let now = asked.now.or(read.now).unwrap_or_else(Timestamp::now);
+    let report = audit(&read.facts, &chosen, &policy, now);
+    if report.summary.objects == 0 && report.complete {
+        terminal.say("nothing that these rules judge was found");
+    }
+    let rows: Vec<RuleRow<'_>> = chosen.iter().map(|rule| row(rule)).collect();
+    let frame = Frame {
+        command: who.name,
+        rules: &rows,
+        fail_on: asked.audit.fail_on(),
+        taken_at: now,
+        kind: None,
+        colour: terminal.colour(),
+    };
+    terminal.answer(&asked.audit.output.writer().report(&report, &frame));
+    Ok(asked.audit.code(&report))
+}
+
+fn row(rule: &Rule) -> RuleRow<'_> {
+    let Rule { id, name, severity, summary, remedy, .. } = *rule;
+    RuleRow { id, name, severity, summary, remedy }
+}
+
+/// Prints the table of rules, or one rule.
+fn tell_rules(asked: &RulesArgs, terminal: Terminal) -> Result<ExitCode> {
+    let Some(id) = &asked.id else {
+        let mut lines = vec![["ID", "SEVERITY", "PROOF", "NAME", "SUMMARY"].map(ToOwned::to_owned).to_vec()];
+        lines.extend(rules().iter().map(|rule| {
+            let cells = [rule.id, rule.severity.word(), rule.proof.word(), rule.name, rule.summary];
+            cells.map(ToOwned::to_owned).to_vec()
+        }));
+        terminal.answer(&(crate::output::columns(lines).join("\n") + "\n"));
+        return Ok(ExitCode::Yes);
+    };
+    let selection = Selection { select: vec![id.clone()], ignore: Vec::new() };
+    let known = selection.of(rules()).map_err(|error| usage(error.to_string(), "kubectl guard rules lists them"))?;
+    let mut text = String::new();
+    for rule in known {
+        text += &format!("{} {}   {} · {}\n", rule.id, rule.name, rule.severity, rule.proof);
+        for (word, said) in [("what", rule.summary), ("why", rule.why), ("fix", rule.remedy)] {
+            if !said.is_empty() {
+                text += &format!("{word:<9} {said}\n");
+            }
+        }
+        if !rule.traps.is_empty() {
+            text += &format!("{:<9} {}\n", "avoids", rule.traps.join(" · "));
+        }
+        let reads: Vec<&str> = rule.needs.iter().map(|need| need.fact.plural()).collect();
+        if !reads.is_empty() {
+            text += &format!("{:<9} {}\n", "reads", reads.join(", "));
+        }
+    }
+    terminal.answer(&text);
+    Ok(ExitCode::Yes)
+}
+
+/// Writes a snapshot of what all rules, or the selected ones, read.
+async fn snapshot(asked: &SnapshotArgs, terminal: Terminal) -> Result<ExitCode> {
+    let selection = Selection { select: asked.select.clone(), ignore: Vec::new() };
+    let chosen = selection.of(rules()).map_err(|error| usage(error.to_string(), "kubectl guard rules lists them"))?;
+    let cluster = asked.access.access(GUARD).connect(&Environment::of_process()).await?;
+    let scope = match &asked.namespace {
+        Some(namespace) => Scope { namespaces: vec![namespace.clone()] },
+        None => Scope::default(),
+    };
+    let file = asked.output.display().to_string();
+    let io = |source| Error::Io { doing: "write", file: file.clone(), source };
+    let mut text = Vec::new();
+    let wanted = needs(chosen.iter().copied());
+    let (header, left_out) = record(&cluster, &wanted, &scope, asked.keep(), Timestamp::now(), &mut text).await?;
+    std::fs::write(&asked.output, facts::packed(&asked.output, text).map_err(io)?).map_err(io)?;
+    let whole = header.lists.iter().filter(|list| list.error.is_none() && !list.unserved);
+    let (kinds, objects) =
+        whole.fold((0_u64, 0), |(kinds, objects), list| (kinds + 1, objects + list.count.unwrap_or(0)));
+    terminal.say(&format!("wrote {file}: {kinds} kinds, {objects} objects, taken {}", header.taken_at));
+    terminal.say(&format!("left out: {}; {left_out} environment values", header.left_out.join(", ")));
+    let unread: Vec<String> =
+        header.lists.iter().filter_map(|list| Some(format!("{} ({})", list.resource, list.error.as_ref()?))).collect();
+    if unread.is_empty() {
+        return Ok(ExitCode::Yes);
+    }
+    terminal.complain(&format!("not readable: {}", unread.join(", ")));
+    Ok(ExitCode::Partly)
+}
