@@ -1,5 +1,5 @@
 //! What the tool costs, as ratios to kubectl or to a limit, on one real control plane in one run:
-//! `cargo build --release && cargo bench -p kubeguard-testkit`. Names of parts may follow: `-- once latency many fold`.
+//! `cargo build --release && cargo bench -p kubeguard-testkit`. Names of parts may follow: `-- once latency many fold inventory`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -35,8 +35,9 @@ fn main() {
     if is_wanted("scale") {
         scale(&plane);
     }
-    if is_wanted("fold") {
-        folding();
+    if is_wanted("fold") || is_wanted("inventory") {
+        drop(plane);
+        pods(is_wanted("fold"), is_wanted("inventory"));
     }
 }
 
@@ -365,8 +366,8 @@ fn inventory(plane: &ControlPlane, pods: usize, rounds: usize, touch: impl Fn())
     println!("  {references} references, {} kinds read", kinds.len());
 }
 
-/// Listing and folding pods, against the raw transfer of the same pages and against kubectl.
-fn folding() {
+/// Listing and folding pods, against the raw transfer of the same pages and against kubectl; and inventories of them.
+fn pods(fold: bool, inventories: bool) {
     let plane = ControlPlane::start();
     let more = plane.namespace("more");
     // Each of them would keep every pod in memory, which no machine of ours has room for.
@@ -396,6 +397,12 @@ fn folding() {
         } else {
             plane.load_pods(&more, pods - 30_000);
         }
+        if inventories {
+            inventory(&plane, pods, rounds.min(3), touch);
+        }
+        if !fold {
+            continue;
+        }
         let (mut ours, mut raw) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             raw.push(list("raw", pods));
@@ -409,7 +416,6 @@ fn folding() {
         let per = cpu.as_secs_f64() * 100_000.0 / pods as f64;
         limit("  CPU per 100,000 pods", &format!("{per:.2} s"), "4 s");
         limit("  peak RSS", &format!("{:.1} MB", kib(peak)), "64 MB");
-        inventory(&plane, pods, rounds.min(3), touch);
         if pods == 30_000 {
             let theirs = measure(&mut kubectl(&plane, &["get", "pods", "-A", "-o", "json"]));
             row("  against kubectl get pods -A -o json (limit 0.1)", wall(&ours), theirs.wall);
