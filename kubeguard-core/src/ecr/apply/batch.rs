@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::lease::Good;
 use super::pace::back_off;
-use super::recheck::Work;
+use super::recheck::{Side, Work};
 use super::{
     Call, CallOutcome, Event, Evidence, Halt, ItemState, Operation, Past, Progress, Run, SkipReason, Stop, StopReason,
     Verdict,
@@ -40,6 +40,7 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
         &mut self,
         operation: Operation,
         batch: Vec<Work>,
+        planned: &Side<'_>,
         listing: &mut RepositorySnapshot,
         good: Option<&Good>,
     ) -> Result<Result<(), Verdict>, Halt> {
@@ -55,7 +56,7 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
                 (self.apply.pause)(wait).await;
             }
             self.may_go_on(good)?;
-            left = match self.look_again(&name, left).await? {
+            left = match self.look_again(&name, left, planned).await? {
                 Ok(left) => left,
                 Err(verdict) => return Ok(Err(verdict)),
             };
@@ -111,8 +112,23 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
     }
 
     /// Describes a batch right before its call, and keeps what is still as it was seen.
-    async fn look_again(&mut self, name: &str, batch: Vec<Work>) -> Result<Result<Vec<Work>, Verdict>, Halt> {
-        let digests: Vec<Digest> = batch.iter().map(|work| work.digest).collect();
+    ///
+    /// What our own calls have archived is described with what it lists: one that somebody has tagged since is wanted, and
+    /// so is what it lists.
+    async fn look_again(
+        &mut self,
+        name: &str,
+        batch: Vec<Work>,
+        planned: &Side<'_>,
+    ) -> Result<Result<Vec<Work>, Verdict>, Halt> {
+        let before = |work: &Work| -> Vec<Digest> {
+            let image = planned.images.get(&work.digest).filter(|_| work.decision == Decision::Archive);
+            image.map_or_else(Vec::new, |image| planned.before(image).collect())
+        };
+        let mut digests: Vec<Digest> = batch.iter().map(|work| work.digest).collect();
+        digests.extend(batch.iter().flat_map(before));
+        digests.sort_unstable();
+        digests.dedup();
         let now = match look::describe(self.apply.registry, name, &digests).await {
             Ok(now) => merged(now),
             Err(error) if error.kind == ErrorKind::Credentials => {
@@ -122,9 +138,17 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
             Err(error) => return Ok(Err(Verdict::failed(&code(&error), &error.message))),
         };
         let (mut left, mut events) = (Vec::new(), Vec::new());
+        let is_wanted = |digest: &Digest| {
+            let own = planned.images.get(digest);
+            now.get(digest).is_some_and(|now| now.tags.iter().any(|tag| own.is_none_or(|own| !own.tags.contains(tag))))
+        };
         for mut work in batch {
+            let wanted = before(&work).into_iter().find(is_wanted);
             let verdict = match now.get(&work.digest) {
                 None => Verdict::of(absent(&self.past, name, work.digest)),
+                Some(_) if wanted.is_some() => {
+                    Verdict::skip(SkipReason::ParentKept, wanted.map(|wanted| wanted.to_string()))
+                }
                 Some(now) if is_archived(&work, now, &self.past, name) => Verdict::of(ItemState::Archived),
                 Some(now) if !work.is_still(now, &self.past, name) => changed(&work, now, &self.past, name),
                 Some(now) => {

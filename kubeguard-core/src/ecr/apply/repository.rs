@@ -289,7 +289,7 @@ impl<R: Registry, E: Evidence> Run<'_, R, E> {
             }
             self.log(events)?;
             for batch in batches(operation, free, |work| work.seen.tags.len()) {
-                if let Err(verdict) = self.batch(operation, batch, listing, good).await? {
+                if let Err(verdict) = self.batch(operation, batch, planned, listing, good).await? {
                     return self.skip_rest(&name, &verdict);
                 }
             }
