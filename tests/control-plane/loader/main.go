@@ -82,6 +82,7 @@ func fill(kubeconfig, endpoint, namespace string, count int) error {
 	for i := 0; i < count; i++ {
 		copied.Name = fmt.Sprintf("load-%06d-%s", i, strings.Repeat("x", 5))
 		copied.UID = types.UID(uuid.NewUUID())
+		copied.OwnerReferences = []metav1.OwnerReference{owner(i / perOwner)}
 		copied.Spec.NodeName = fmt.Sprintf("load-node-%d", i%50)
 		if envelope.Raw, err = copied.Marshal(); err != nil {
 			return err
@@ -100,6 +101,16 @@ func fill(kubeconfig, endpoint, namespace string, count int) error {
 	}
 	fmt.Printf("%d pods in namespace %s\n", count, namespace)
 	return nil
+}
+
+// perOwner is the size of a ReplicaSet.
+const perOwner = 20
+
+// owner names the ReplicaSet that a pod would come from.
+func owner(number int) metav1.OwnerReference {
+	controller := true
+	name := fmt.Sprintf("load-%05d", number)
+	return metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: name, UID: types.UID("uid-" + name), Controller: &controller}
 }
 
 func pod() *corev1.Pod {
