@@ -43,7 +43,10 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
 /// Returns the text of a document, as files and `-o json` have it.
 pub(super) fn pretty<T: Serialize + ?Sized>(document: &T) -> Result<String> {
     let text = serde_json::to_string_pretty(document);
-    text.map(|text| escaped(&text) + "\n").map_err(|error| usage(format!("cannot write JSON: {error}"), ""))
+    let is_safe = |text: &str| !text.chars().any(|c| c.is_control() && c != '\n');
+    // Most are, and a long document is not copied for the others' sake.
+    let text = text.map(|text| if is_safe(&text) { text } else { escaped(&text) });
+    text.map(|text| text + "\n").map_err(|error| usage(format!("cannot write JSON: {error}"), ""))
 }
 
 /// Returns the text of a document as YAML.
