@@ -217,7 +217,7 @@ fn no_configuration_says_where_it_was_looked_for() {
     assert_snapshot!(text(&output), @"
     2
     error: no cluster is configured: none of the files in KUBECONFIG is there (/nowhere/config), and this is not a pod
-    try: --kubeconfig FILE, or set KUBECONFIG; --offline and --replay need no cluster
+    try: --kubeconfig FILE, or set KUBECONFIG; what is judged in files needs no cluster
     ");
 }
 

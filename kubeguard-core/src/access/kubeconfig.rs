@@ -205,7 +205,7 @@ fn nowhere(environment: &Environment) -> Error {
     };
     Error::Configuration {
         problem: format!("no cluster is configured: {looked}, and this is not a pod"),
-        hint: "--kubeconfig FILE, or set KUBECONFIG; --offline and --replay need no cluster".to_owned(),
+        hint: "--kubeconfig FILE, or set KUBECONFIG; what is judged in files needs no cluster".to_owned(),
         source: None,
     }
 }

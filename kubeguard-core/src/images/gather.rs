@@ -7,7 +7,7 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::extract::{Collector, ImagePod, is_built_in};
+use super::extract::{Collector, Found, ImagePod, is_built_in};
 use super::hosts::HostMap;
 use super::inventory::{Demand, Inventory, KindRead, Need, ReadStatus, Scan, Secrets, Source, Switch};
 use crate::access::{Call, Cluster};
@@ -126,19 +126,33 @@ pub async fn read(
     kinds.sort_by(|a, b| (&a.api_version, &a.resource).cmp(&(&b.api_version, &b.resource)));
     let taken_at = identity(cluster).await.ok().and_then(|(_, dated)| dated).unwrap_or_else(&clock);
     let found = collector.finish();
-    let mut inventory = Inventory {
-        api_version: Inventory::API_VERSION.to_owned(),
-        kind: Inventory::KIND.to_owned(),
-        cluster: reading.cluster.to_owned(),
+    let inventory = Inventory {
         uid: Some(uid),
         source: Source::Live,
         server: version(cluster).await,
-        tool: reading.tool.to_owned(),
-        started_at,
         taken_at,
         complete: kinds.iter().all(decides_well),
-        scan: reading.scan.clone(),
         kinds,
+        ..blank(reading, started_at, found)
+    };
+    Ok(inventory.sealed())
+}
+
+/// An inventory of files that nobody has vouched for: what was found, and nothing else that could be known.
+fn blank(reading: Reading<'_>, now: Timestamp, found: Found) -> Inventory {
+    Inventory {
+        api_version: Inventory::API_VERSION.to_owned(),
+        kind: Inventory::KIND.to_owned(),
+        cluster: reading.cluster.to_owned(),
+        uid: None,
+        source: Source::Manifests,
+        server: None,
+        tool: reading.tool.to_owned(),
+        started_at: now,
+        taken_at: now,
+        complete: false,
+        scan: reading.scan.clone(),
+        kinds: Vec::new(),
         platforms: found.platforms,
         references: found.references,
         pinned: found.pinned,
@@ -148,9 +162,7 @@ pub async fn read(
         hashed: None,
         sha256: String::new(),
         signature: None,
-    };
-    inventory.sha256 = inventory.hash();
-    Ok(inventory)
+    }
 }
 
 /// Returns whether a kind does not stand in the way of completeness.
@@ -412,31 +424,13 @@ pub fn of_manifests<'a>(
         ..unread(&api_version, &kind, Need::Optional, ReadStatus::Ok)
     };
     let found = collector.finish();
-    let mut inventory = Inventory {
-        api_version: Inventory::API_VERSION.to_owned(),
-        kind: Inventory::KIND.to_owned(),
-        cluster: reading.cluster.to_owned(),
+    let inventory = Inventory {
         uid: uid.or(own),
-        source: Source::Manifests,
-        server: None,
-        tool: reading.tool.to_owned(),
-        started_at: now,
-        taken_at: now,
         complete,
-        scan: reading.scan.clone(),
         kinds: kinds.into_iter().map(read).collect(),
-        platforms: found.platforms,
-        references: found.references,
-        pinned: found.pinned,
-        rewritten: found.rewritten,
-        suspicious: found.suspicious,
-        coverage: found.coverage,
-        hashed: None,
-        sha256: String::new(),
-        signature: None,
+        ..blank(reading, now, found)
     };
-    inventory.sha256 = inventory.hash();
-    inventory
+    inventory.sealed()
 }
 
 /// Reads a snapshot as a cluster would be read; `file` is only named in errors.
@@ -484,31 +478,14 @@ pub fn of_snapshot(
         header.lists.iter().any(|list| (list.group.as_str(), list.kind.as_str()) == (*group, *kind) && whole(list))
     };
     let found = collector.finish();
-    let mut inventory = Inventory {
-        api_version: Inventory::API_VERSION.to_owned(),
-        kind: Inventory::KIND.to_owned(),
-        cluster: reading.cluster.to_owned(),
+    let inventory = Inventory {
         uid: Some(header.cluster.uid).filter(|uid| !uid.is_empty()).or(uid),
-        source: Source::Manifests,
         server: header.server_version.map(|version| version.git_version).filter(|version| !version.is_empty()),
-        tool: reading.tool.to_owned(),
-        started_at: header.taken_at,
-        taken_at: header.taken_at,
         complete: complete && REQUIRED.iter().all(has) && kinds.iter().all(decides_well),
-        scan: reading.scan.clone(),
         kinds,
-        platforms: found.platforms,
-        references: found.references,
-        pinned: found.pinned,
-        rewritten: found.rewritten,
-        suspicious: found.suspicious,
-        coverage: found.coverage,
-        hashed: None,
-        sha256: String::new(),
-        signature: None,
+        ..blank(reading, header.taken_at, found)
     };
-    inventory.sha256 = inventory.hash();
-    Ok(inventory)
+    Ok(inventory.sealed())
 }
 
 impl Inventory {
@@ -516,6 +493,12 @@ impl Inventory {
     pub const API_VERSION: &'static str = "kubeguard.dev/v1";
     /// Kind of the file.
     pub const KIND: &'static str = "ImageInventory";
+
+    /// Writes its hash into it.
+    fn sealed(mut self) -> Self {
+        self.sha256 = self.hash();
+        self
+    }
 
     /// Returns the sha256 of everything it says, which its file carries.
     #[must_use]
