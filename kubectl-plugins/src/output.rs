@@ -2,14 +2,13 @@
 
 pub(crate) mod audit;
 mod github;
-mod json;
+pub(crate) mod json;
 mod junit;
 mod name;
 mod ndjson;
 mod table;
 
 #[cfg(feature = "ecr")]
-pub(crate) use json::escaped;
 pub(crate) use table::{brief, columns, name, not_judged, place, style};
 
 use clap::ValueEnum;

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::ValueEnum;
 use console::measure_text_width;
+use serde::Serialize;
+
+use crate::output::json;
 
 /// An answer could not be written, though somebody may be reading.
 static LOST: AtomicBool = AtomicBool::new(false);
@@ -95,8 +98,17 @@ impl Terminal {
     /// Writes an answer. Returns whether anybody still reads: a closed pipe is a quiet success, and an answer that is
     /// lost for another reason is an error.
     pub(crate) fn answer(self, text: &str) -> bool {
-        let mut out = std::io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        self.answer_by(|out| out.write_all(text.as_bytes()))
+    }
+
+    /// Writes a document as JSON, like [`Self::answer`]: no text of it is kept, however long it is.
+    pub(crate) fn answer_json<T: Serialize + ?Sized>(self, document: &T) -> bool {
+        self.answer_by(|out| json::write(out, document))
+    }
+
+    fn answer_by(self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> bool {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        match write(&mut out).and_then(|()| out.flush()) {
             Ok(()) => true,
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::BrokenPipe {

@@ -1,5 +1,6 @@
 //! Files: read whole, written beside and renamed, so that nobody ever sees half of one.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use kubeguard_core::images::{RegistryId, Salt, SigningKey};
 use serde::Serialize;
 
 use super::usage;
-use crate::output::escaped;
+use crate::output::json;
 
 fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let file = path.display().to_string();
@@ -27,13 +28,27 @@ pub(super) fn read(path: &Path) -> Result<String> {
 
 /// Writes a file whole: beside it first, then under its name.
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    write_by(path, |out| out.write_all(text.as_bytes()))
+}
+
+/// Writes a document to a file like [`write`]: no text of it is kept, however long it is.
+pub(super) fn write_json<T: Serialize + ?Sized>(path: &Path, document: &T) -> Result<()> {
+    write_by(path, |out| json::write(out, document))
+}
+
+fn write_by(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(io("write", folder))?;
     }
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.tmp", std::process::id()));
     let beside = PathBuf::from(beside);
-    let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path));
+    let whole = || {
+        let mut out = std::io::BufWriter::new(std::fs::File::create(&beside)?);
+        write(&mut out)?;
+        out.flush()
+    };
+    let written = whole().and_then(|()| std::fs::rename(&beside, path));
     if written.is_err() {
         drop(std::fs::remove_file(&beside));
     }
@@ -42,11 +57,7 @@ pub(super) fn write(path: &Path, text: &str) -> Result<()> {
 
 /// Returns the text of a document, as files and `-o json` have it.
 pub(super) fn pretty<T: Serialize + ?Sized>(document: &T) -> Result<String> {
-    let text = serde_json::to_string_pretty(document);
-    let is_safe = |text: &str| !text.chars().any(|c| c.is_control() && c != '\n');
-    // Most are, and a long document is not copied for the others' sake.
-    let text = text.map(|text| if is_safe(&text) { text } else { escaped(&text) });
-    text.map(|text| text + "\n").map_err(|error| usage(format!("cannot write JSON: {error}"), ""))
+    json::text(document).map_err(|error| usage(format!("cannot write JSON: {error}"), ""))
 }
 
 /// Returns the text of a document as YAML.
@@ -160,6 +171,6 @@ impl StateFolder {
     }
 
     pub(super) fn write(&self, state: &CleanState) -> Result<()> {
-        write(&self.0.join("state.json"), &pretty(state)?)
+        write_json(&self.0.join("state.json"), state)
     }
 }

@@ -88,8 +88,9 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
     let seal = Seal { salt, maps, key: asked.sign_key.as_deref().map(files::signing_key).transpose()? };
     if !asked.filename.is_empty() || asked.kustomize.is_some() || asked.snapshot.is_some() {
         let inventory = evidence::of_files(asked, &scan, &hosts, asked.now.unwrap_or_else(Timestamp::now))?;
-        let code = show(&[seal.seal(inventory.clone())?], asked, terminal)?;
-        record(std::slice::from_ref(&inventory), asked, policy.as_ref())?;
+        let inventories = [inventory];
+        let code = seal.show(&inventories, asked, terminal)?;
+        record(&inventories, asked, policy.as_ref())?;
         return Ok(code);
     }
     let mut clusters = evidence::clusters(&asked.source, true)?;
@@ -111,12 +112,7 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
                 }
             }
         }
-        let code = if seal.changes_nothing() {
-            show(&inventories, asked, terminal)?
-        } else {
-            let sealed = inventories.iter().cloned().map(|inventory| seal.seal(inventory));
-            show(&sealed.collect::<Result<Vec<_>>>()?, asked, terminal)?
-        };
+        let code = seal.show(&inventories, asked, terminal)?;
         // Our own state has the names, what is handed out may not.
         record(&inventories, asked, policy.as_ref())?;
         let Some(least) = asked.watch else { return Ok(if failed { ExitCode::NoAnswer } else { code }) };
@@ -139,8 +135,13 @@ struct Seal {
 }
 
 impl Seal {
-    const fn changes_nothing(&self) -> bool {
-        self.salt.is_none() && self.key.is_none()
+    /// Shows inventories as they are handed out; those that nothing is done to are not copied.
+    fn show(&self, inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {
+        if self.salt.is_none() && self.key.is_none() {
+            return show(inventories, asked, terminal);
+        }
+        let sealed = inventories.iter().cloned().map(|inventory| self.seal(inventory));
+        show(&sealed.collect::<Result<Vec<_>>>()?, asked, terminal)
     }
 
     fn seal(&self, inventory: Inventory) -> Result<Inventory> {
@@ -182,15 +183,15 @@ fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) ->
     }
     if matches!(asked.output.as_str(), "json" | "yaml") {
         for inventory in inventories {
-            terminal.answer(&match asked.output.as_str() {
-                "json" => files::pretty(inventory)?,
-                _ => format!("---\n{}", files::yaml(inventory)?),
-            });
+            match asked.output.as_str() {
+                "json" => terminal.answer_json(inventory),
+                _ => terminal.answer(&format!("---\n{}", files::yaml(inventory)?)),
+            };
         }
     } else {
         for inventory in inventories {
             let path = asked.dir.join(file_name(&inventory.cluster));
-            files::write(&path, &files::pretty(inventory)?)?;
+            files::write_json(&path, inventory)?;
             terminal.say(&format!("written: {}", path.display()));
         }
         terminal.answer(&match asked.output.as_str() {

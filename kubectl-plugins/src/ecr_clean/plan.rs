@@ -90,10 +90,9 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
     };
     let plan = plan(&inputs);
     if let Some(file) = &asked.save_registry {
-        files::write(file, &files::pretty(&registry)?)?;
+        files::write_json(file, &registry)?;
     }
-    let text = files::pretty(&plan)?;
-    files::write(&asked.plan_file, &text)?;
+    files::write_json(&asked.plan_file, &plan)?;
     if let Some(file) = &asked.metrics_file {
         metrics::of_plan(file, &plan)?;
     }
@@ -102,7 +101,7 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
         state.write(&earlier.as_ref().unwrap_or(&first).after(&plan, &inputs))?;
     }
     match asked.output.as_str() {
-        "json" => drop(terminal.answer(&text)),
+        "json" => drop(terminal.answer_json(&plan)),
         "yaml" => drop(terminal.answer(&files::yaml(&plan)?)),
         "name" => drop(terminal.answer(&screen::names(&plan))),
         _ => {

@@ -5,7 +5,7 @@ use kubeguard_core::wait::report::{ItemReport, WaitReport};
 use serde::Serialize;
 
 use super::Show;
-use super::json::escaped;
+use super::json;
 
 pub(super) struct Ndjson;
 
@@ -18,7 +18,7 @@ struct Line<'a> {
 
 impl Show for Ndjson {
     fn change(&self, time: Timestamp, item: &ItemReport) -> Option<String> {
-        serde_json::to_string(&Line { time, item }).ok().map(|line| escaped(&line) + "\n")
+        json::line(&Line { time, item }).ok()
     }
 
     fn report(&self, _report: &WaitReport) -> String {

@@ -4,13 +4,13 @@
 //! resource nobody has heard of is read as well as a `Deployment`.
 
 mod helm;
+mod kept;
 mod platforms;
 mod pod;
 mod text;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -23,6 +23,7 @@ use super::parse::is_ecr_like;
 use super::reference::ImageRef;
 use crate::kinds::{ObjectMeta, Time};
 use crate::scheduling::PlaceNode;
+use kept::{Folded, Named, Place, Text, Texts};
 use platforms::Nodes;
 pub use pod::*;
 use walk::{Mention, Walk, What};
@@ -82,9 +83,6 @@ pub struct Found {
     pub coverage: Coverage,
 }
 
-/// An object by namespace, kind and name.
-type Place = (String, String, String);
-
 /// Takes objects one by one, in any order, and keeps only what they say of images.
 ///
 /// ```
@@ -104,19 +102,19 @@ type Place = (String, String, String);
 pub struct Collector<'a> {
     hosts: &'a HostMap,
     scan: &'a Scan,
-    /// References without pods, start and platforms, and what becomes these beside.
-    references: BTreeMap<Reference, Folded>,
+    texts: Texts,
+    references: BTreeMap<Named, Folded>,
     nodes: Nodes,
     suspicious: BTreeSet<Suspicious>,
     pinned: BTreeSet<Pinned>,
     /// Objects and namespaces (kind `Namespace`, no namespace) whose references are all kept.
     kept: BTreeSet<Place>,
     /// Who controls a `ReplicaSet` or Job.
-    owners: BTreeMap<Place, (String, String)>,
+    owners: BTreeMap<Place, (Text, Text)>,
     /// The images of templates that pods come from, by container.
-    templates: BTreeMap<Place, BTreeMap<String, String>>,
+    templates: BTreeMap<Place, Vec<(Text, Text)>>,
     /// What pods of a template run, by container.
-    runs: BTreeSet<(Place, String, String)>,
+    runs: BTreeSet<(Place, Text, Text)>,
     /// Revisions that a workload runs now.
     current: BTreeSet<Place>,
     /// The newest deployed revision of each Helm release.
@@ -127,37 +125,21 @@ pub struct Collector<'a> {
 /// Whose mentions are recorded, and what they mean.
 #[derive(Clone)]
 struct Origin {
-    namespace: Option<String>,
-    kind: String,
-    name: String,
+    namespace: Option<Text>,
+    kind: Text,
+    name: Text,
     r#use: Use,
     /// A known image field must hold a reference here.
     spec_place: bool,
-    owner: Option<String>,
+    owner: Option<Text>,
     revision: Option<i64>,
-}
-
-/// What many mentions of one reference are folded into.
-#[derive(Debug, Default)]
-struct Folded {
-    pods: u64,
-    started: Option<Timestamp>,
-    places: BTreeSet<Arc<str>>,
-}
-
-impl Folded {
-    fn add(&mut self, other: Self) {
-        self.pods += other.pods;
-        self.started = [self.started, other.started].into_iter().flatten().min();
-        self.places.extend(other.places);
-    }
 }
 
 /// What a pod adds to a mention.
 #[derive(Default)]
 struct Seen {
     /// For a status: what the same container's spec names.
-    spec: Option<String>,
+    spec: Option<Text>,
     started: Option<Timestamp>,
     /// One for a pod, none for anything else.
     pods: u64,
@@ -184,6 +166,7 @@ impl<'a> Collector<'a> {
         Self {
             hosts,
             scan,
+            texts: Texts::default(),
             references: BTreeMap::new(),
             nodes: Nodes::default(),
             suspicious: BTreeSet::new(),
@@ -238,9 +221,9 @@ impl<'a> Collector<'a> {
         let ended = status.is_some_and(|status| matches!(status.phase.as_str(), "Succeeded" | "Failed"));
         let (kind, name) = meta.controller().map_or(("Pod", &meta.name), |owner| (owner.kind.as_str(), &owner.name));
         let origin = Origin {
-            namespace: Some(meta.namespace.clone()).filter(|namespace| !namespace.is_empty()),
-            kind: kind.to_owned(),
-            name: name.clone(),
+            namespace: self.texts.some(&meta.namespace),
+            kind: self.texts.one(kind),
+            name: self.texts.one(name),
             r#use: if ended { Use::Finished } else { Use::Pod },
             spec_place: true,
             owner: None,
@@ -265,14 +248,16 @@ impl<'a> Collector<'a> {
             {
                 // Under the owner's name: its pods are told apart nowhere else.
                 let source = format!("{}/{} {KEEP}", origin.kind, origin.name);
-                let pinned = Pinned { namespace: origin.namespace.clone(), source, image: image.clone() };
+                let namespace = origin.namespace.as_deref().map(ToOwned::to_owned);
+                let pinned = Pinned { namespace, source, image: image.clone() };
                 self.pinned.insert(pinned);
             }
             self.record(&origin, mention, Seen { pods: 1, ..Seen::default() });
         }
-        if let Some(template) = template_of(meta) {
+        if let Some((kind, name)) = template_of(meta) {
+            let template = self.texts.place(&meta.namespace, &kind, &name);
             for (container, image) in &spec_images {
-                self.runs.insert((template.clone(), (*container).to_owned(), (*image).to_owned()));
+                self.runs.insert((template.clone(), self.texts.one(container), self.texts.one(image)));
             }
         }
         let Some(status) = status else { return };
@@ -283,9 +268,9 @@ impl<'a> Collector<'a> {
             // A container that began anew may have pulled anew: the pod's own start says nothing of that.
             let of_pod = status.start_time.as_ref().filter(|_| container.restart_count == 0);
             let started = time(running.and_then(|since| since.started_at.as_ref()).or(of_pod));
-            let spec = spec_images.get(container.name.as_str()).map(|image| (*image).to_owned());
+            let spec = spec_images.get(container.name.as_str()).map(|image| self.texts.one(image));
             for (field, image) in [("imageID", &container.image_id), ("image", &container.image)] {
-                if image.is_empty() || Some(image) == spec.as_ref() {
+                if image.is_empty() || Some(image.as_str()) == spec.as_deref() {
                     continue;
                 }
                 let what = match ImageRef::parse(image, self.hosts) {
@@ -306,8 +291,8 @@ impl<'a> Collector<'a> {
         let images = node.status.iter().flat_map(|status| &status.images).flat_map(|image| &image.names);
         let origin = Origin {
             namespace: None,
-            kind: "Node".to_owned(),
-            name: node.metadata.name.clone(),
+            kind: self.texts.one("Node"),
+            name: self.texts.one(&node.metadata.name),
             r#use: Use::Node,
             spec_place: false,
             owner: None,
@@ -334,15 +319,15 @@ impl<'a> Collector<'a> {
         let (meta, _) = crate::kinds::read::<ObjectMeta>(object.get("metadata").cloned().unwrap_or_default());
         self.pins(&meta.annotations, kind, name, namespace);
         let mut origin = Origin {
-            namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
-            kind: kind.to_owned(),
-            name: name.to_owned(),
+            namespace: self.texts.some(namespace),
+            kind: self.texts.one(kind),
+            name: self.texts.one(name),
             r#use: Use::Template,
             spec_place: true,
             owner: None,
             revision: None,
         };
-        let place = origin.place();
+        let place = self.texts.place(namespace, kind, name);
         let owner = meta.controller();
         match (group, kind) {
             ("", "Secret" | "ConfigMap") if helm::is_release(object) => {
@@ -367,14 +352,14 @@ impl<'a> Collector<'a> {
                 let replicas = object.pointer("/spec/replicas").and_then(Value::as_i64);
                 if let (Some(owner), Some(0)) = (owner, replicas) {
                     origin.r#use = Use::Revision;
-                    origin.owner = Some(format!("{}/{}", owner.kind, owner.name));
+                    origin.owner = Some(self.texts.one(&format!("{}/{}", owner.kind, owner.name)));
                     origin.revision = meta.annotation("deployment.kubernetes.io/revision").parse().ok();
                 }
                 self.template(&place, object.pointer("/spec/template/spec"));
             }
             ("apps", "ControllerRevision") => {
                 origin.r#use = Use::Revision;
-                origin.owner = owner.map(|owner| format!("{}/{}", owner.kind, owner.name));
+                origin.owner = owner.map(|owner| self.texts.one(&format!("{}/{}", owner.kind, owner.name)));
                 origin.revision = object.get("revision").and_then(Value::as_i64);
                 self.template(&place, object.pointer("/data/spec/template/spec"));
             }
@@ -395,11 +380,12 @@ impl<'a> Collector<'a> {
         for field in ["/status/currentRevision", "/status/updateRevision"] {
             let revision = text(field);
             if !revision.is_empty() {
-                self.current.insert((namespace.to_owned(), "ControllerRevision".to_owned(), revision.to_owned()));
+                self.current.insert(self.texts.place(namespace, "ControllerRevision", revision));
             }
         }
         if let Some(owner) = owner {
-            self.owners.insert(place, (owner.kind.clone(), owner.name.clone()));
+            let owner = (self.texts.one(&owner.kind), self.texts.one(&owner.name));
+            self.owners.insert(place, owner);
         }
         let mut walk = Walk::new(self.hosts, origin.r#use != Use::Text);
         if (group, kind) == ("apps", "DaemonSet") {
@@ -415,62 +401,53 @@ impl<'a> Collector<'a> {
 
     /// Takes a line of a list that people keep: an image that something outside of every cluster needs.
     pub fn declare(&mut self, image: &str, source: &str) {
-        let reference = Reference {
-            kind: "KeepList".to_owned(),
-            name: source.to_owned(),
-            image: image.to_owned(),
+        let named = Named {
+            namespace: None,
+            kind: self.texts.one("KeepList"),
+            name: self.texts.one(source),
+            path: self.texts.one(""),
+            image: self.texts.one(image),
             r#use: Use::Declared,
-            ..Reference::default()
+            spec: None,
+            container: None,
+            owner: None,
+            revision: None,
         };
-        self.references.insert(reference, Folded::default());
+        self.references.insert(named, Folded::default());
     }
 
     /// Returns what was found, owners resolved and pins applied.
     #[must_use]
     pub fn finish(mut self) -> Found {
-        let references = std::mem::take(&mut self.references);
-        let mut folded: BTreeMap<Reference, Folded> = BTreeMap::new();
-        for (mut reference, seen) in references {
-            let place = place_of(&reference);
-            let runs_now =
-                reference.r#use == Use::Revision && (self.current.contains(&place) || self.is_deployed(&reference));
+        let mut folded: BTreeMap<Named, Folded> = BTreeMap::new();
+        for (mut named, seen) in std::mem::take(&mut self.references) {
+            let place = named.place();
+            let runs_now = named.r#use == Use::Revision && (self.current.contains(&place) || self.is_deployed(&named));
             if runs_now {
-                reference.r#use = Use::Template;
+                named.r#use = Use::Template;
             }
-            if matches!(reference.r#use, Use::Pod | Use::Status | Use::Finished)
+            if matches!(named.r#use, Use::Pod | Use::Status | Use::Finished)
                 && let Some((kind, name)) = self.workload(&place)
                 && seen.pods > 0
             {
-                (reference.kind, reference.name) = (kind, name);
+                (named.kind, named.name) = (kind, name);
             }
-            folded.entry(reference).or_default().add(seen);
+            folded.entry(named).or_default().add(seen);
         }
         let rewritten = self.rewritten();
-        for reference in folded.keys() {
-            let namespace = reference.namespace.clone().unwrap_or_default();
-            let own = [
-                (String::new(), "Namespace".to_owned(), namespace.clone()),
-                place_of(reference),
-                match reference.owner.as_deref().and_then(|owner| owner.split_once('/')) {
-                    Some((kind, name)) => (namespace, kind.to_owned(), name.to_owned()),
-                    None => Place::default(),
-                },
-            ];
-            if let Some((_, kind, name)) = own.iter().find(|place| self.kept.contains(*place)) {
+        for named in folded.keys() {
+            if let Some((_, kind, name)) = self.keeper(named) {
                 let source = format!("{kind}/{name} {KEEP}");
-                let (namespace, image) = (reference.namespace.clone(), reference.image.clone());
-                self.pinned.insert(Pinned { namespace, source, image });
+                let namespace = named.namespace.as_deref().map(ToOwned::to_owned);
+                self.pinned.insert(Pinned { namespace, source, image: (*named.image).to_owned() });
             }
         }
         let mut nodes = self.nodes;
-        let finished = folded.into_iter().map(|(reference, seen)| Reference {
-            pods: Some(seen.pods).filter(|pods| *pods > 0),
-            started_at: seen.started,
-            platforms: nodes.platforms(&seen.places),
-            ..reference
-        });
+        // What was only kept to get here goes first: references are written out in full now.
+        drop((self.texts, self.owners, self.templates, self.runs));
+        let finished = folded.into_iter().map(|(named, seen)| named.reference(&seen, nodes.platforms(&seen.places)));
         let mut references: Vec<Reference> = finished.collect();
-        references.sort_by(|a, b| sort_key(a).cmp(&sort_key(b)).then_with(|| a.cmp(b)));
+        references.sort_unstable_by(|a, b| sort_key(a).cmp(&sort_key(b)).then_with(|| a.cmp(b)));
         self.coverage.kinds_skipped.sort();
         self.coverage.kinds_skipped.dedup();
         self.coverage.too_deep.sort();
@@ -484,14 +461,29 @@ impl<'a> Collector<'a> {
         }
     }
 
+    /// Returns whose annotation keeps everything that a reference is part of: its namespace, its object or that one's owner.
+    fn keeper(&self, named: &Named) -> Option<Place> {
+        if self.kept.is_empty() {
+            return None;
+        }
+        let namespace = named.namespace.clone().unwrap_or_default();
+        let owner = named.owner.as_deref().and_then(|owner| owner.split_once('/'));
+        let own = [
+            (Text::default(), Text::from("Namespace"), namespace.clone()),
+            named.place(),
+            owner.map_or_else(Place::default, |(kind, name)| (namespace, Text::from(kind), Text::from(name))),
+        ];
+        own.into_iter().find(|place| self.kept.contains(place))
+    }
+
     /// Returns the workload behind a `ReplicaSet` or Job, if it has one.
-    fn workload(&self, place: &Place) -> Option<(String, String)> {
-        matches!(place.1.as_str(), "ReplicaSet" | "Job").then(|| self.owners.get(place).cloned()).flatten()
+    fn workload(&self, place: &Place) -> Option<(Text, Text)> {
+        matches!(&*place.1, "ReplicaSet" | "Job").then(|| self.owners.get(place).cloned()).flatten()
     }
 
     /// Returns whether a reference is of the newest deployed revision of its Helm release.
-    fn is_deployed(&self, reference: &Reference) -> bool {
-        reference.kind == HELM && self.deployed.get(&place_of(reference)).copied() == reference.revision
+    fn is_deployed(&self, named: &Named) -> bool {
+        &*named.kind == HELM && self.deployed.get(&named.place()).copied() == named.revision
     }
 
     /// Compares what pods run with the templates they came from: another repository means that somebody rewrites.
@@ -503,19 +495,20 @@ impl<'a> Collector<'a> {
         };
         let mut rewritten = BTreeSet::new();
         for (place, container, to) in &self.runs {
-            let Some(from) = self.templates.get(place).and_then(|template| template.get(container)) else { continue };
+            let template = self.templates.get(place).into_iter().flatten();
+            let Some((_, from)) = template.into_iter().find(|(name, _)| name == container) else { continue };
             if from == to || repository(from) == repository(to) {
                 continue;
             }
             let (namespace, kind, name) = place.clone();
             let (kind, name) = self.workload(place).or_else(|| self.owners.get(place).cloned()).unwrap_or((kind, name));
             rewritten.insert(Rewritten {
-                from: from.clone(),
-                to: to.clone(),
-                namespace: Some(namespace).filter(|namespace| !namespace.is_empty()),
-                kind,
-                name,
-                container: container.clone(),
+                from: (**from).to_owned(),
+                to: (**to).to_owned(),
+                namespace: Some((*namespace).to_owned()).filter(|namespace| !namespace.is_empty()),
+                kind: (*kind).to_owned(),
+                name: (*name).to_owned(),
+                container: (**container).to_owned(),
                 ..Rewritten::default()
             });
         }
@@ -528,28 +521,27 @@ impl<'a> Collector<'a> {
         let Mention { path, container, place, what, .. } = mention;
         match what {
             What::Image(image) => {
-                let reference = Reference {
+                let named = Named {
                     namespace: origin.namespace.clone(),
                     kind: origin.kind.clone(),
                     name: origin.name.clone(),
-                    path,
-                    image,
+                    path: self.texts.one(&path),
+                    image: self.texts.one(&image),
                     r#use: if structural { origin.r#use } else { origin.text_use() },
                     spec: seen.spec,
-                    container,
+                    container: container.map(|container| self.texts.one(&container)),
                     owner: origin.owner.clone(),
                     revision: origin.revision,
-                    ..Reference::default()
                 };
                 let places = place.map(|place| self.nodes.place(place)).into_iter().collect();
                 let seen = Folded { pods: seen.pods, started: seen.started, places };
-                self.references.entry(reference).or_default().add(seen);
+                self.references.entry(named).or_default().add(seen);
             }
             What::Suspicious(text, reason) => {
                 self.suspicious.insert(Suspicious {
-                    namespace: origin.namespace.clone(),
-                    kind: origin.kind.clone(),
-                    name: origin.name.clone(),
+                    namespace: origin.namespace.as_deref().map(ToOwned::to_owned),
+                    kind: (*origin.kind).to_owned(),
+                    name: (*origin.name).to_owned(),
                     path,
                     text,
                     reason,
@@ -574,7 +566,7 @@ impl<'a> Collector<'a> {
 
     fn pins(&mut self, annotations: &BTreeMap<String, String>, kind: &str, name: &str, namespace: &str) {
         if annotations.get(KEEP).is_some_and(|value| value == "true") {
-            self.kept.insert((namespace.to_owned(), kind.to_owned(), name.to_owned()));
+            self.kept.insert(self.texts.place(namespace, kind, name));
         }
         let images = annotations.get(KEEP_IMAGES).map(String::as_str).unwrap_or_default();
         for image in images.split(|c: char| c.is_whitespace() || c == ',').filter(|image| !image.is_empty()) {
@@ -590,18 +582,20 @@ impl<'a> Collector<'a> {
     fn template(&mut self, place: &Place, spec: Option<&Value>) {
         let Some(spec) = spec else { return };
         let (spec, _) = crate::kinds::read::<ImagePodSpec>(spec.clone());
-        let images = spec.containers().map(|(_, _, container)| (container.name.clone(), container.image.clone()));
+        let texts = &mut self.texts;
+        let images =
+            spec.containers().map(|(_, _, container)| (texts.one(&container.name), texts.one(&container.image)));
         self.templates.insert(place.clone(), images.collect());
     }
 
     fn helm(&mut self, object: &Value, stored: &Origin) {
-        let Some(release) = helm::decode(object, stored.kind == "Secret") else { return self.unfollowed(stored) };
+        let Some(release) = helm::decode(object, &*stored.kind == "Secret") else { return self.unfollowed(stored) };
         let origin = Origin {
-            kind: HELM.to_owned(),
-            name: release.name.clone(),
+            kind: self.texts.one(HELM),
+            name: self.texts.one(&release.name),
             r#use: Use::Revision,
             spec_place: false,
-            owner: Some(format!("{HELM}/{}", release.name)),
+            owner: Some(self.texts.one(&format!("{HELM}/{}", release.name))),
             revision: Some(release.revision),
             namespace: stored.namespace.clone(),
         };
@@ -654,19 +648,16 @@ impl<'a> Collector<'a> {
 /// The kind under which a Helm release is recorded.
 const HELM: &str = "Helm";
 
-fn place_of(reference: &Reference) -> Place {
-    (reference.namespace.clone().unwrap_or_default(), reference.kind.clone(), reference.name.clone())
-}
-
 fn sort_key(reference: &Reference) -> (Option<&str>, &str, &str, &str, &str) {
     let Reference { namespace, kind, name, path, image, .. } = reference;
     (namespace.as_deref(), kind, name, path, image)
 }
 
-/// Returns the object whose template a pod was made from: its `ReplicaSet` or Job, or the revision of its set.
-fn template_of(meta: &ObjectMeta) -> Option<Place> {
+/// Returns kind and name of the object whose template a pod was made from: its `ReplicaSet` or Job, or the revision of its
+/// set.
+fn template_of(meta: &ObjectMeta) -> Option<(String, String)> {
     let owner = meta.controller()?;
-    let (kind, name) = match owner.kind.as_str() {
+    Some(match owner.kind.as_str() {
         "ReplicaSet" | "Job" => (owner.kind.clone(), owner.name.clone()),
         "StatefulSet" | "DaemonSet" => {
             let hash = Some(meta.label("controller-revision-hash")).filter(|hash| !hash.is_empty())?;
@@ -676,8 +667,7 @@ fn template_of(meta: &ObjectMeta) -> Option<Place> {
             ("ControllerRevision".to_owned(), name)
         }
         _ => return None,
-    };
-    Some((meta.namespace.clone(), kind, name))
+    })
 }
 
 #[cfg(test)]

@@ -3,14 +3,14 @@
 use kubeguard_core::audit::AuditReport;
 
 use super::{Frame, ShowAudit};
-use crate::output::json::escaped;
+use crate::output::json;
 
 pub(super) struct Json;
 pub(super) struct Yaml;
 
 impl ShowAudit for Json {
     fn report(&self, report: &AuditReport, _: &Frame<'_>) -> String {
-        serde_json::to_string_pretty(report).map_or_else(|error| error.to_string(), |text| escaped(&text) + "\n")
+        json::text(report).unwrap_or_else(|error| error.to_string())
     }
 }
 

@@ -6,7 +6,7 @@ use kubeguard_core::audit::{AuditReport, Finding, Severity};
 use serde_json::{Value, json};
 
 use super::{Frame, RuleRow, ShowAudit, not_judged};
-use crate::output::json::escaped;
+use crate::output::json::text;
 use crate::terminal::printable;
 
 pub(super) struct Sarif;
@@ -38,7 +38,7 @@ impl ShowAudit for Sarif {
             "version": "2.1.0",
             "runs": [{"tool": {"driver": driver}, "invocations": [invocation], "results": results}],
         });
-        serde_json::to_string_pretty(&sarif).map_or_else(|error| error.to_string(), |text| escaped(&text) + "\n")
+        text(&sarif).unwrap_or_else(|error| error.to_string())
     }
 }
 
