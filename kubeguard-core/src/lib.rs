@@ -26,7 +26,6 @@ pub mod access;
 pub mod audit;
 pub mod canonical;
 pub mod cron;
-#[cfg(feature = "ecr")]
 mod document;
 #[cfg(feature = "ecr")]
 pub mod ecr;
@@ -35,5 +34,6 @@ pub mod gather;
 pub mod images;
 pub mod kinds;
 pub mod pods;
+pub mod policies;
 pub mod scheduling;
 pub mod wait;

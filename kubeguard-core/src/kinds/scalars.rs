@@ -108,6 +108,12 @@ impl Quantity {
     }
 }
 
+impl From<&str> for Quantity {
+    fn from(text: &str) -> Self {
+        Self { text: text.to_owned() }
+    }
+}
+
 impl PartialOrd for Quantity {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.nanos()?.cmp(&other.nanos()?))
