@@ -7,4 +7,5 @@ mod endurance;
 mod inventory;
 mod levels;
 mod plugin;
+mod policies;
 mod rollouts;
