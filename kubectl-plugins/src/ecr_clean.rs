@@ -11,11 +11,13 @@ mod judgement;
 mod lint;
 mod metrics;
 mod plan;
+mod progress;
 mod rbac;
 mod registry;
 mod report;
 mod restore;
 mod screens;
+mod state;
 mod verify;
 
 use clap::{CommandFactory, FromArgMatches};

@@ -12,7 +12,7 @@ use super::args::Args;
 use super::judgement::JudgementArgs;
 use super::{NAME, files, usage};
 use crate::exit::ExitCode;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, printable};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArgs {
@@ -22,8 +22,8 @@ pub(super) struct ExplainArgs {
     /// Read this plan, which lists ten votes of a kind, instead of planning anew with --policy [default: plan.json]
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
     pub(super) plan_file: Option<PathBuf>,
-    /// How the answer is written
-    #[arg(short, long, value_parser = ["table", "json", "yaml"], default_value = "table", value_name = "FORMAT")]
+    /// How the answer is written; wide adds types, order and whole digests
+    #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
     #[command(flatten)]
     pub(super) judged: JudgementArgs,
@@ -44,7 +44,11 @@ pub(super) async fn run(args: &Args, asked: &ExplainArgs, terminal: Terminal) ->
     terminal.answer(&match asked.output.as_str() {
         "json" => files::pretty(&explanation)?,
         "yaml" => files::yaml(&explanation)?,
-        _ => screen::explanation(&explanation),
+        "name" => {
+            let entries = explanation.entries.iter().map(|explained| &explained.entry);
+            entries.map(|entry| printable(&format!("{}@{}", entry.repository, entry.digest)) + "\n").collect()
+        }
+        format => screen::explanation(&explanation, format == "wide"),
     });
     Ok(if explanation.incomplete { ExitCode::Unprovable } else { ExitCode::Yes })
 }
