@@ -140,6 +140,12 @@ fn exactly_the_plan_goes_and_the_same_command_again_finds_nothing_to_do() {
     let deleted: Vec<&str> =
         state["deleted"].as_array().unwrap().iter().filter_map(|row| row["tags"][0].as_str()).collect();
     assert_eq!(deleted.len(), 3, "{deleted:?}");
+    // Who misses one later is told where it went.
+    let missed = world.run("explain app:v3 --policy policy.yaml --clusters clusters.yaml");
+    assert!(missed.starts_with("1\n") && missed.contains("app:v3 is not among the 2 images"), "{missed}");
+    let plan: Value = serde_json::from_str(&world.read("plan.json")).unwrap();
+    let by = format!("by plan {}; no use of it was recorded", &plan["sha256"].as_str().unwrap()[..12]);
+    assert!(missed.contains("was deleted ") && missed.contains(&by) && !missed.contains("app:v2"), "{missed}");
     let calls = world.ecr.store().journal().len();
     let again = world.told("apply plan.json");
     assert!(again.starts_with("0\n") && again.contains("3 deleted"), "{again}");
@@ -206,8 +212,19 @@ fn every_command_tells_what_is_wrong_with_files_before_anything_is_asked() {
         let told = world.run(&format!("{command} {evidence} --state state --registry {ACCOUNT}"));
         assert!(told.starts_with("2\n") && told.contains("state.json is damaged"), "{command}: {told}");
     }
-    let told = world.run("restore app@sha256:12ab");
-    assert!(told.starts_with("2\n") && told.contains("is no image"), "{told}");
+    for command in ["restore app@sha256:12ab", "explain app@sha256:12ab --policy policy.yaml --clusters clusters.yaml"]
+    {
+        let told = world.run(command);
+        assert!(told.starts_with("2\n") && told.contains("is no image"), "{told}");
+    }
+    world.write("keep.txt", "app@sha256:12ab because=audit\n");
+    let told = world.run(&format!("plan {evidence}"));
+    assert!(told.starts_with("2\n") && told.contains("keep.txt:1:1: \"app@sha256:12ab\" is no image"), "{told}");
+    world.write("policy.yaml", &POLICY.replace("[app]", "[\"app[12]\"]"));
+    for command in [format!("plan {evidence}"), "verify --clusters clusters.yaml --repository app[12]".to_owned()] {
+        let told = world.run(&command);
+        assert!(told.starts_with("2\n") && told.contains("\"app[12]\" is no glob"), "{told}");
+    }
     assert_eq!(world.ecr.store().seen().len(), 0, "nothing was asked");
     assert_eq!(world.cluster.seen().len(), 0);
 }

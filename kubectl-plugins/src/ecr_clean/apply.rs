@@ -105,6 +105,12 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
         Ok(answers)
     });
     let fresh = fresh.with_salt(salt.as_ref());
+    let asks = asked.dry_run.is_none() && !asked.yes && Terminal::can_ask();
+    if asks && !screen::confirmed(&plan, &asked.plan, terminal) {
+        terminal.say("nothing was done");
+        return Ok(ExitCode::Interrupted);
+    }
+    // Not before: a line that is redrawn would be drawn over the question.
     let progress = Progress::new(terminal, Some(&ecr));
     let apply = Apply {
         plan: &plan,
@@ -123,13 +129,10 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
         progress: &|step| tell(&progress, &step),
     };
     let journal = asked.journal.clone().unwrap_or_else(|| asked.plan.with_file_name(Journal::name(&plan.sha256)));
+    let mut written = Ok(());
     let applied = if asked.dry_run.is_some() {
         apply.rehearse(Past::default()).await?
     } else {
-        if !asked.yes && Terminal::can_ask() && !screen::confirmed(&plan, &asked.plan, terminal) {
-            terminal.say("nothing was done");
-            return Ok(ExitCode::Interrupted);
-        }
         let lease = lease(args, &plan, &folder).await?;
         let Some((open, past)) = Journal::open(&journal, &plan.sha256)? else {
             terminal.complain(&format!("LeaseHeld: another process writes {} now", journal.display()));
@@ -146,7 +149,7 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
             known.merge_uses(&uses);
             known.after_apply(&applied)
         };
-        folder.update(own, applied.ended_at, terminal, record).await?;
+        written = folder.update(own, applied.ended_at, terminal, record).await;
         applied
     };
     drop(progress);
@@ -162,6 +165,8 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
             terminal.answer(&told);
         }
     }
+    // What was done is told first.
+    written?;
     Ok(ExitCode::of(applied.exit_code))
 }
 

@@ -148,7 +148,7 @@ pub(super) struct Evidence<'a> {
 impl Evidence<'_> {
     /// Reads every cluster that has a context, all at once.
     pub(super) async fn live(&self, clusters: &Clusters) -> Vec<(String, Result<Inventory>)> {
-        let progress = Progress::new(self.terminal, None);
+        let progress = Progress::doing("clusters", self.terminal, None);
         let reads = clusters.clusters.iter().filter_map(|cluster| match &cluster.source {
             Some(ClusterSource::Context(context)) => Some((&cluster.name, context)),
             _ => None,

@@ -4,11 +4,12 @@ mod screen;
 
 use std::path::{Path, PathBuf};
 
-use kubeguard_core::ecr::explain::explain;
+use kubeguard_core::ecr::explain::{deletions, explain, is_askable};
 use kubeguard_core::ecr::plan::Plan;
 use kubeguard_core::error::Result;
 
 use super::args::Args;
+use super::files::StateFolder;
 use super::judgement::JudgementArgs;
 use super::{NAME, files, usage};
 use crate::exit::ExitCode;
@@ -31,6 +32,12 @@ pub(super) struct ExplainArgs {
 
 /// Explains an image.
 pub(super) async fn run(args: &Args, asked: &ExplainArgs, terminal: Terminal) -> Result<ExitCode> {
+    if !is_askable(&asked.image) {
+        return Err(usage(
+            format!("{:?} is no image", asked.image),
+            "as in app:v2, app@sha256:…, or app for all of it",
+        ));
+    }
     let plan = if asked.judged.policy.is_some() {
         asked.judged.gather(args, terminal).await?.plan_explaining(&asked.image)
     } else {
@@ -39,6 +46,10 @@ pub(super) async fn run(args: &Args, asked: &ExplainArgs, terminal: Terminal) ->
     let explanation = explain(&plan, &asked.image);
     if explanation.entries.is_empty() {
         terminal.complain(&format!("{} is not among the {} images of this plan", asked.image, plan.images.len()));
+        let state = StateFolder::new(asked.judged.state.as_deref(), &plan.registry)?.read(&plan.registry)?;
+        for deletion in state.iter().flat_map(|state| deletions(state, &plan, &asked.image)) {
+            terminal.complain(&printable(&screen::deletion(deletion)));
+        }
         return Ok(ExitCode::No);
     }
     terminal.answer(&match asked.output.as_str() {

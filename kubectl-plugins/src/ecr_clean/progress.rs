@@ -34,6 +34,10 @@ struct Far {
     under_way: HashMap<String, usize>,
     /// Images done, and in all.
     images: Option<(usize, usize)>,
+    /// Kinds of all clusters that are read, and in all.
+    kinds: Option<(usize, usize)>,
+    /// References that clusters have named.
+    references: u64,
     /// What it is at.
     at: String,
 }
@@ -71,10 +75,16 @@ impl Far {
     }
 
     fn cluster(&mut self, name: &str, step: &Step) {
-        self.at = printable(&match step {
-            Step::Kinds(kinds) => format!("{name}: {kinds} kinds"),
-            Step::Kind(kind) => format!("{name}: {} of {}", kind.resource, kind.api_version),
-        });
+        let (done, of) = self.kinds.get_or_insert((0, 0));
+        self.at = printable(name);
+        match step {
+            Step::Kinds(kinds) => *of += kinds,
+            Step::Kind(kind) => {
+                *done += 1;
+                self.references += kind.references.unwrap_or(0);
+                self.at = printable(&format!("{name}: {} of {}", kind.resource, kind.api_version));
+            }
+        }
     }
 
     /// Returns what people read, with the calls that were made to the registry so far.
@@ -82,6 +92,9 @@ impl Far {
         let mut parts = Vec::new();
         if !self.doing.is_empty() {
             parts.push(self.doing.to_owned());
+        }
+        if let Some((done, of)) = self.kinds {
+            parts.push(format!("{done}/{of} kinds, {} references", self.references));
         }
         if let Some((done, of)) = self.repositories {
             parts.push(format!("{done}/{of} repositories"));
@@ -94,7 +107,8 @@ impl Far {
         if let Some(calls) = calls {
             let throttled =
                 if calls.throttled > 0 { format!(" ({} throttled)", calls.throttled) } else { String::new() };
-            parts.push(format!("{} calls{throttled}", calls.made));
+            let word = if calls.made == 1 { "call" } else { "calls" };
+            parts.push(format!("{} {word}{throttled}", calls.made));
             parts.push(format!("{:.0}/s", calls.per_second));
         }
         match (parts.join(", "), self.at.as_str()) {
@@ -239,11 +253,21 @@ mod tests {
 
     #[test]
     fn what_has_a_name_tells_it_and_a_cluster_needs_no_calls() {
-        let mut far = Far { doing: "lifecycle previews", repositories: Some((3, 40)), ..Far::default() };
+        let far = Far { doing: "lifecycle previews", repositories: Some((3, 40)), ..Far::default() };
         assert_eq!(far.told(Some(CALLS)), "lifecycle previews, 3/40 repositories, 118 calls, 24/s");
-        far = Far::default();
+    }
+
+    #[test]
+    fn clusters_that_are_read_at_once_are_told_together() {
+        let mut far = Far { doing: "clusters", ..Far::default() };
         far.cluster("prod\u{1b}[2J", &Step::Kinds(61));
-        assert_eq!(far.told(None), "prod[2J: 61 kinds");
+        assert_eq!(far.told(None), "clusters, 0/61 kinds, 0 references: prod[2J");
+        far.cluster("edge", &Step::Kinds(48));
+        let kind = serde_json::from_value(serde_json::json!({
+            "apiVersion": "batch/v1", "resource": "cronjobs", "need": "required", "status": "ok", "references": 12,
+        }));
+        far.cluster("prod", &Step::Kind(kind.unwrap()));
+        assert_eq!(far.told(None), "clusters, 1/109 kinds, 12 references: prod: cronjobs of batch/v1");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use kubeguard_core::ecr::explain::{Explained, Explanation, MayGo, Neighbour};
 use kubeguard_core::ecr::plan::{Decision, PlannedImage, Vote, VoteKind};
+use kubeguard_core::ecr::state::Deletion;
 
 use super::super::NAME;
 use super::super::screens::{day, lines, minute, row, short, size};
@@ -19,6 +20,19 @@ pub(super) fn explanation(explanation: &Explanation, wide: bool) -> String {
         text += &format!("{} entries; {NAME} explain REPOSITORY:TAG names one\n", explanation.entries.len());
     }
     text
+}
+
+/// Returns when an image went, by which plan, and who used it last.
+pub(super) fn deletion(deletion: &Deletion) -> String {
+    let Deletion { repository, digest, tags, at, plan, last_used, last_used_by } = deletion;
+    let name = tags.iter().map(|tag| format!("{repository}:{tag}")).collect::<Vec<_>>().join(" ");
+    let name = if name.is_empty() { format!("{repository} untagged") } else { name };
+    let used = match (last_used, last_used_by) {
+        (Some(used), Some(by)) => format!("last used {} by {by}", day(*used)),
+        (Some(used), None) => format!("last used {}", day(*used)),
+        (None, _) => "no use of it was recorded".to_owned(),
+    };
+    format!("{name}  {digest} was deleted {} by plan {}; {used}", minute(*at), short(plan))
 }
 
 fn entry(explained: &Explained, now: jiff::Timestamp, wide: bool) -> String {
