@@ -131,14 +131,18 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
     let journal = asked.journal.clone().unwrap_or_else(|| asked.plan.with_file_name(Journal::name(&plan.sha256)));
     let mut written = Ok(());
     let applied = if asked.dry_run.is_some() {
-        apply.rehearse(Past::default()).await?
+        let applied = apply.rehearse(Past::default()).await;
+        drop(progress);
+        applied?
     } else {
         let lease = lease(args, &plan, &folder).await?;
         let Some((open, past)) = Journal::open(&journal, &plan.sha256)? else {
+            drop(progress);
             terminal.complain(&format!("LeaseHeld: another process writes {} now", journal.display()));
             return Ok(ExitCode::Unprovable);
         };
         let applied = apply.run(open, past, &lease).await;
+        drop(progress);
         if std::fs::metadata(&journal).is_ok_and(|journal| journal.len() == 0) {
             // It was turned away before it began, and has nothing to tell.
             drop(std::fs::remove_file(&journal));
@@ -152,7 +156,6 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
         written = folder.update(own, applied.ended_at, terminal, record).await;
         applied
     };
-    drop(progress);
     if let Some(file) = &asked.metrics_file {
         metrics::of_apply(file, &applied)?;
     }

@@ -40,6 +40,8 @@ struct Far {
     references: u64,
     /// What it is at.
     at: String,
+    /// Why it waits, while it does.
+    slower: String,
 }
 
 impl Far {
@@ -63,6 +65,7 @@ impl Far {
     }
 
     fn applying(&mut self, step: &Applying<'_>) {
+        self.slower.clear();
         match step {
             Applying::ReadingUsage => "reading usage again".clone_into(&mut self.at),
             Applying::Repository { name, done, of, .. } => {
@@ -70,7 +73,7 @@ impl Far {
                 self.at = printable(name);
             }
             Applying::Item { done, of, .. } => self.images = Some((*done, *of)),
-            Applying::Waiting { because, .. } => self.at = format!("slower: {}", printable(because)),
+            Applying::Waiting { because, .. } => self.slower = format!("slower: {}", printable(because)),
         }
     }
 
@@ -94,7 +97,8 @@ impl Far {
             parts.push(self.doing.to_owned());
         }
         if let Some((done, of)) = self.kinds {
-            parts.push(format!("{done}/{of} kinds, {} references", self.references));
+            let word = if self.references == 1 { "reference" } else { "references" };
+            parts.push(format!("{done}/{of} kinds, {} {word}", self.references));
         }
         if let Some((done, of)) = self.repositories {
             parts.push(format!("{done}/{of} repositories"));
@@ -111,9 +115,10 @@ impl Far {
             parts.push(format!("{} {word}{throttled}", calls.made));
             parts.push(format!("{:.0}/s", calls.per_second));
         }
-        match (parts.join(", "), self.at.as_str()) {
-            (told, "") => told,
-            (told, at) if told.is_empty() => at.to_owned(),
+        let at = [self.at.as_str(), &self.slower].into_iter().filter(|text| !text.is_empty());
+        match (parts.join(", "), at.collect::<Vec<_>>().join(", ")) {
+            (told, at) if at.is_empty() => told,
+            (told, at) if told.is_empty() => at,
             (told, at) => format!("{told}: {at}"),
         }
     }
@@ -248,7 +253,9 @@ mod tests {
         far.images = Some((39, 41));
         assert_eq!(far.told(Some(CALLS)), "1/3 repositories, 39/41 images, 118 calls, 24/s: app");
         far.applying(&Applying::Waiting { operation: "BatchDeleteImage", because: "Rate\nexceeded" });
-        assert_eq!(far.told(None), "1/3 repositories, 39/41 images: slower: Rate exceeded");
+        assert_eq!(far.told(None), "1/3 repositories, 39/41 images: app, slower: Rate exceeded");
+        far.applying(&Applying::Repository { name: "web", done: 2, of: 3, acting: 9 });
+        assert_eq!(far.told(None), "2/3 repositories, 39/41 images: web", "it goes on");
     }
 
     #[test]
