@@ -11,11 +11,13 @@ mod judgement;
 mod lint;
 mod metrics;
 mod plan;
+mod progress;
 mod rbac;
 mod registry;
 mod report;
 mod restore;
 mod screens;
+mod state;
 mod verify;
 
 use clap::{CommandFactory, FromArgMatches};
@@ -137,7 +139,7 @@ async fn answer(args: &Args, terminal: Terminal) -> Result<ExitCode> {
         Command::Verify(asked) => verify::run(args, asked, terminal).await,
         Command::Restore(asked) => restore::run(args, asked, terminal).await,
         Command::Lint(asked) => lint::run(args, asked, terminal).await,
-        Command::Report(asked) => report::run(args, asked, terminal).await,
+        Command::Report(asked) => Box::pin(report::run(args, asked, terminal)).await,
         Command::Iam(asked) => iam::run(asked, terminal).await,
         Command::Rbac(asked) => rbac::run(args, asked, terminal).await,
     }

@@ -64,7 +64,9 @@ impl World {
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.path().join(name), text).unwrap();
+        let path = self.folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
 
     fn read(&self, name: &str) -> String {
@@ -138,6 +140,12 @@ fn exactly_the_plan_goes_and_the_same_command_again_finds_nothing_to_do() {
     let deleted: Vec<&str> =
         state["deleted"].as_array().unwrap().iter().filter_map(|row| row["tags"][0].as_str()).collect();
     assert_eq!(deleted.len(), 3, "{deleted:?}");
+    // Who misses one later is told where it went.
+    let missed = world.run("explain app:v3 --policy policy.yaml --clusters clusters.yaml");
+    assert!(missed.starts_with("1\n") && missed.contains("app:v3 is not among the 2 images"), "{missed}");
+    let plan: Value = serde_json::from_str(&world.read("plan.json")).unwrap();
+    let by = format!("by plan {}; no use of it was recorded", &plan["sha256"].as_str().unwrap()[..12]);
+    assert!(missed.contains("was deleted ") && missed.contains(&by) && !missed.contains("app:v2"), "{missed}");
     let calls = world.ecr.store().journal().len();
     let again = world.told("apply plan.json");
     assert!(again.starts_with("0\n") && again.contains("3 deleted"), "{again}");
@@ -185,6 +193,114 @@ fn a_keep_list_that_is_not_there_is_told_before_anything_is_asked() {
     assert!(told.starts_with("2\n") && told.contains("keep.txt"), "{told}");
     assert_eq!(world.ecr.store().seen().len(), 0, "nothing was asked");
     assert_eq!(world.cluster.seen().len(), 0);
+}
+
+#[test]
+fn every_command_tells_what_is_wrong_with_files_before_anything_is_asked() {
+    let world = World::new(&POLICY.replace("rules:", "pins: {keepLists: [keep.txt]}\nrules:"));
+    world.write("cut.json", "{\"apiVersion\": \"kubeguard.dev/v1\",");
+    let evidence = "--clusters clusters.yaml --policy policy.yaml";
+    for command in ["plan", "explain app:v1", "verify", "lint", "report", "restore --in-use"] {
+        let told = world.run(&format!("{command} {evidence}"));
+        assert!(told.starts_with("2\n") && told.contains("keep.txt"), "{command}: {told}");
+        let told = world.run(&format!("{command} --clusters clusters.yaml --policy policy.yaml --inventory cut.json"));
+        assert!(told.starts_with("2\n") && told.contains("cut.json"), "{command}: {told}");
+    }
+    world.write("keep.txt", "app:v3 because=audit\n");
+    world.write("state/state.json", "{\"apiVersion\": ");
+    for command in ["plan", "explain app:v1", "verify", "lint", "report", "restore --in-use"] {
+        let told = world.run(&format!("{command} {evidence} --state state --registry {ACCOUNT}"));
+        assert!(told.starts_with("2\n") && told.contains("state.json is damaged"), "{command}: {told}");
+    }
+    for command in ["restore app@sha256:12ab", "explain app@sha256:12ab --policy policy.yaml --clusters clusters.yaml"]
+    {
+        let told = world.run(command);
+        assert!(told.starts_with("2\n") && told.contains("is no image"), "{told}");
+    }
+    world.write("keep.txt", "app@sha256:12ab because=audit\n");
+    let told = world.run(&format!("plan {evidence}"));
+    assert!(told.starts_with("2\n") && told.contains("keep.txt:1:1: \"app@sha256:12ab\" is no image"), "{told}");
+    world.write("policy.yaml", &POLICY.replace("[app]", "[\"app[12]\"]"));
+    for command in [format!("plan {evidence}"), "verify --clusters clusters.yaml --repository app[12]".to_owned()] {
+        let told = world.run(&command);
+        assert!(told.starts_with("2\n") && told.contains("\"app[12]\" is no glob"), "{told}");
+    }
+    assert_eq!(world.ecr.store().seen().len(), 0, "nothing was asked");
+    assert_eq!(world.cluster.seen().len(), 0);
+}
+
+#[test]
+fn an_apply_tells_where_it_looked_for_the_lists_of_its_plan() {
+    let world = World::new(&POLICY.replace("rules:", "pins: {keepLists: [keep.txt]}\nrules:"));
+    world.write("keep.txt", "app:v3\n");
+    world.plan();
+    world.write("elsewhere/plan.json", &world.read("plan.json"));
+    let asked = world.ecr.store().seen().len();
+    assert_snapshot!(world.run("apply elsewhere/plan.json"), @"
+    2
+    error: the keep list or scan elsewhere/keep.txt of the plan's policy cannot be read beside the plan: No such file or directory (os error 2)
+    try: give --policy FILE: its lists lie beside it; without it they are looked for beside the plan
+    ");
+    assert_eq!(world.ecr.store().seen().len(), asked, "nothing was asked");
+    assert!(world.run("apply elsewhere/plan.json --policy policy.yaml").starts_with("0\n"));
+    assert_eq!(world.tags(), ["v1", "v3", "v5"]);
+}
+
+#[test]
+fn an_apply_without_a_state_records_what_it_saw_in_use_and_what_it_deleted() {
+    let world = World::new(POLICY);
+    world.plan();
+    assert!(world.run("apply plan.json --state another").starts_with("0\n"));
+    let state: Value = serde_json::from_str(&world.read("another/state.json")).unwrap();
+    assert_eq!(state["uses"][0]["key"], "app:v1");
+    assert_eq!(state["deleted"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn what_can_only_be_listed_is_read_too() {
+    let world = World::new(POLICY);
+    world.cluster.serve_verbs("build.example.org", "v1", ("Build", "builds"), &["list"]);
+    world.cluster.put(
+        "/apis/build.example.org/v1/namespaces/team/builds",
+        json!({"apiVersion": "build.example.org/v1", "kind": "Build", "metadata": {"namespace": "team", "name": "b"},
+            "spec": {"image": format!("{}/app:v3", World::id().host())}}),
+    );
+    world.plan();
+    let kept = world.run("explain app:v3");
+    assert!(kept.contains("prod/team/Build/b"), "{kept}");
+}
+
+#[test]
+fn a_wide_answer_shortens_nothing() {
+    let world = World::new(POLICY);
+    {
+        let mut store = world.ecr.store();
+        let (id, age) = (World::id(), SignedDuration::from_hours(2000));
+        store.push((&id, "app"), image("a").age(age));
+        store.push((&id, "app"), index("I1").child("a", "linux/amd64").tag("multi").age(age));
+    }
+    world.plan();
+    assert_snapshot!(world.run("explain app:multi -o wide"), @"
+    0
+    app:multi  sha256:d819bc172c258dc96f013ceb661a0b212ce96962aa2dd14188d25e9a9fb480bc  index, 95.4 MiB, pushed 2026-08-31 (83d), last pulled 2026-11-22
+    type application/vnd.oci.image.index.v1+json, status ACTIVE, pushed 2026-08-31T02:00:00Z, born 2026-08-31T02:00:00Z, pulled 2026-11-22T10:00:00Z
+    KEPT by 1 vote
+    VOTE     BY                    PATH
+    newest   policy/apps: 1 of 1
+    keeps with it: child sha256:a72eef9f4d8ac214d81fc4a22c0f4a032843bd645734721341b71ceabd9b6fff
+    without its place among the newest it may go from 2026-11-22 10:00
+    ");
+    assert_snapshot!(world.run("explain app:multi -o name"), @"
+    0
+    app@sha256:d819bc172c258dc96f013ceb661a0b212ce96962aa2dd14188d25e9a9fb480bc
+    ");
+    world.ecr.store().archive((&World::id(), "app"), "D2");
+    assert_snapshot!(world.run("restore app:v2 --dry-run -o wide"), @"
+    0
+    REPOSITORY   DIGEST                                                                    TAGS   STATUS              SIZE       PUSHED                 ARCHIVED
+    app          sha256:022d067b5a1be8a91c6acacdc58d9c73fd740b2ad919278013e59747b760962a   v2     would be restored   95.4 MiB   2026-08-16T10:00:00Z   2026-11-22T10:00:00Z
+    ");
+    assert_eq!(world.run("rbac -o wide"), world.run("rbac"));
 }
 
 #[test]

@@ -157,6 +157,33 @@ fn an_inventory_records_what_is_in_use_for_the_next_plan() {
 }
 
 #[test]
+fn many_at_once_record_into_one_state_and_lose_nothing() {
+    let run = Run::new();
+    let registry = "registry: {account: \"111122223333\", region: eu-west-1}";
+    let rule = "{name: apps, repositories: [\"**\"], action: report}";
+    run.file("own.yaml", &format!("apiVersion: kubeguard.dev/v1\nkind: CleanPolicy\n{registry}\nrules:\n- {rule}\n"));
+    let host = "111122223333.dkr.ecr.eu-west-1.amazonaws.com";
+    let begun: Vec<_> = (0..12)
+        .map(|number| {
+            let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "team", "name": "p"},
+                "spec": {"containers": [{"name": "a", "image": format!("{host}/app:v{number:02}")}]}});
+            let file = run.file(&format!("pod{number}.json"), &pod.to_string());
+            let cluster = format!("c{number}");
+            let args =
+                ["inventory", "--cluster", &cluster, "--complete", "-q", "--state", "state", "--policy", "own.yaml"];
+            run.command(&[&args[..], &["-f", &file]].concat()).stdout(std::process::Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    for mut child in begun {
+        assert!(child.wait().unwrap().success());
+    }
+    let state: Value = serde_json::from_str(&run.read("state/state.json")).unwrap();
+    let uses: Vec<&str> = state["uses"].as_array().unwrap().iter().filter_map(|used| used["key"].as_str()).collect();
+    let all: Vec<String> = (0..12).map(|number| format!("app:v{number:02}")).collect();
+    assert_eq!(uses, all);
+}
+
+#[test]
 fn nothing_may_go_where_an_inventory_is_incomplete() {
     let run = Run::new();
     let cluster = example("cluster.yaml");

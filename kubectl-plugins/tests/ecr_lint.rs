@@ -409,6 +409,12 @@ fn rights_to_apply_are_for_the_policys_repositories_and_only_after_they_opted_in
 }
 
 #[test]
+fn a_wide_answer_of_rights_is_the_same() {
+    let asked = "iam apply --policy policy.yaml --registry 111122223333 --region us-east-1";
+    assert_eq!(iam(&format!("{asked} -o wide")), iam(asked));
+}
+
+#[test]
 fn in_china_the_partition_is_another() {
     assert_snapshot!(iam("iam lint --repository app --registry 111122223333 --region cn-north-1"), @r#"
     0

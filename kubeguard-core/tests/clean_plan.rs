@@ -616,6 +616,10 @@ fn what_is_hidden_keeps_the_same() {
             if standby_of.as_ref() == Some(name) && told.registries.is_empty() {
                 told.registries = vec!["111122223333/us-east-1".parse().unwrap()];
             }
+            // Nor does it show by its references that it pulls from a destination.
+            if row.case.starts_with("who names an image of the destination") {
+                told.registries = vec!["111122223333/eu-west-1".parse().unwrap()];
+            }
         }
         let hashed = row.plan(&table.base, false);
         // The beginning of a name cannot be compared when it is hidden.
@@ -694,6 +698,54 @@ fn a_quarantine_ends_after_plans_far_enough_apart_and_recording_twice_adds_nothi
     // A plan that was refused for its evidence neither counts nor breaks the row.
     row.clusters.insert("B".to_owned(), Told { missing: Some("down".to_owned()), ..Told::default() });
     assert_eq!(entry(&row.after(&table.base, &state), "D2").candidate_since, Some(now()));
+}
+
+#[test]
+fn a_plan_that_is_recorded_after_a_newer_one_counts_for_nothing_and_ends_what_it_ends() {
+    let table = table();
+    let row = |uses: &[&str]| -> Row {
+        serde_json::from_value(json!({
+            "id": "late", "rule": {"quarantine": {"plans": 2, "apart": "24h"}}, "clusters": {"A": {"uses": uses}},
+        }))
+        .unwrap()
+    };
+    let at = |hours: i64| now() + SignedDuration::from_hours(hours);
+    let record = |row: &Row, before: &CleanState, hours: i64| {
+        row.made(&table.base, false, before, |mut plan, inputs| {
+            plan.created_at = at(hours);
+            before.after(&plan, &Inputs { now: at(hours), ..*inputs })
+        })
+    };
+    let entry = |state: &CleanState, name: &str| -> EntryHistory {
+        state.repositories[0].entries.iter().find(|entry| entry.digest == digest(name)).unwrap().clone()
+    };
+    let free = row(&["v1"]);
+    let empty = CleanState::new(free.registry_id(), at(0));
+    // One plan after the other, then one that was made between them and is recorded last.
+    let known = record(&free, &record(&free, &empty, 0), 48);
+    let again = record(&free, &known, 24);
+    assert_eq!(entry(&again, "D2").candidate_plans, [at(0), at(48)], "it does not count");
+    assert_eq!(again.plans.iter().map(|plan| plan.at).collect::<Vec<_>>(), [at(0), at(24), at(48)]);
+    assert_eq!(again.updated_at, at(48));
+    assert_eq!(record(&free, &again, 24), again, "recording twice adds nothing");
+    let used = record(&row(&["v1", "v2"]), &known, 24);
+    assert_eq!(entry(&used, "D2").candidate_plans, [at(48)], "what came before its use is over");
+    assert_eq!((entry(&used, "D2").candidate_since, entry(&used, "D2").last_used), (Some(at(48)), Some(at(24))));
+    assert_eq!(entry(&used, "D1").last_used, Some(at(48)), "a newer use is known");
+}
+
+#[test]
+fn uses_of_two_states_come_together() {
+    let used = |key: &str, hours: i64, by: &str| KeyUse {
+        key: key.to_owned(),
+        last: now() + SignedDuration::from_hours(hours),
+        by: by.to_owned(),
+    };
+    let state =
+        |uses: Vec<KeyUse>| CleanState { uses, ..CleanState::new(RegistryId::new("111122223333", "us-east-1"), now()) };
+    let mut known = state(vec![used("app:v1", 1, "b"), used("app:v3", 0, "a")]);
+    known.merge_uses(&state(vec![used("app:v1", 1, "a"), used("app:v2", 0, "a"), used("app:v3", -1, "b")]));
+    assert_eq!(known.uses, [used("app:v1", 1, "a"), used("app:v2", 0, "a"), used("app:v3", 0, "a")]);
 }
 
 #[test]

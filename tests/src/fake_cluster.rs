@@ -180,11 +180,16 @@ impl FakeCluster {
 
     /// Lets discovery list a kind beside the built-in ones: group, version, kind, plural.
     pub fn serve(&self, group: &str, version: &str, kind: &str, plural: &str) {
+        self.serve_verbs(group, version, (kind, plural), &["get", "list", "watch"]);
+    }
+
+    /// The same for a kind, with its plural, that only takes some verbs.
+    pub fn serve_verbs(&self, group: &str, version: &str, (kind, plural): (&str, &str), verbs: &[&str]) {
         self.lock().served.push(json!({
             "metadata": {"name": group},
             "versions": [{"version": version, "resources": [{
                 "resource": plural, "responseKind": {"kind": kind}, "scope": "Namespaced",
-                "singularResource": kind.to_lowercase(), "verbs": ["get", "list", "watch"],
+                "singularResource": kind.to_lowercase(), "verbs": verbs,
             }]}],
         }));
     }

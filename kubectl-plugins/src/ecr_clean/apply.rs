@@ -10,16 +10,21 @@ use std::time::Duration;
 use clap::ValueEnum;
 use jiff::Timestamp;
 use kubeguard_core::access::Environment;
-use kubeguard_core::ecr::apply::{AnyLease, Apply, ClusterLease, Demands, FileLease, Fresh, Journal, Past, calls};
+use kubeguard_core::ecr::apply::{
+    AnyLease, Apply, ClusterLease, Demands, FileLease, Fresh, Journal, Past, Progress as Applying, calls,
+};
 use kubeguard_core::ecr::clusters::Clusters;
 use kubeguard_core::ecr::plan::Plan;
+use kubeguard_core::ecr::planning::KeptImage;
 use kubeguard_core::ecr::registry::Registry as _;
-use kubeguard_core::error::Result;
+use kubeguard_core::ecr::state::CleanState;
+use kubeguard_core::error::{Error, Result};
 
 use super::args::{Args, AwsArgs, SourceArgs};
 use super::evidence::{self, Evidence};
 use super::files::{self, StateFolder};
-use super::{TOOL, metrics, registry};
+use super::progress::Progress;
+use super::{TOOL, metrics, registry, usage};
 use crate::exit::ExitCode;
 use crate::terminal::Terminal;
 
@@ -81,26 +86,32 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
         Some(declared) => declared.clone(),
         None => Clusters::of(&plan)?,
     };
+    evidence::usable(&asked.source.inventory)?;
+    let keep_lists = keep_lists(&plan, asked)?;
     let own = &plan.registry;
     let ecr = registry::connect(&asked.aws, Some(own.account.clone()), Some(own.region.clone())).await?;
     let folder = StateFolder::new(asked.state.as_deref(), own)?;
     let state = folder.read(own)?;
-    let keep_lists = files::keep_lists(&plan.policy, asked.policy.as_deref().unwrap_or(&asked.plan), Timestamp::now())?;
     let (hosts, manifests, tombstones) = (plan.policy.hosts(), folder.manifests(), folder.tombstones());
     let evidence = Evidence { access: &args.access, scan: &plan.policy.scan, hosts: &hosts, terminal };
     let now = || ecr.now().unwrap_or_else(Timestamp::now);
-    let recorded = Mutex::new(state.clone());
+    let recorded = Mutex::new(CleanState::new(own.clone(), plan.created_at));
     let fresh = Fresh::new(&plan.policy, &clusters, state.as_ref(), &keep_lists, TOOL, || async {
         let answers = evidence.answers(&clusters, &asked.source, now()).await?;
-        if let Some(state) = recorded.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            for inventory in answers.iter().filter_map(|answer| answer.inventory.as_ref().ok()) {
-                state.record_uses(inventory, Some(&plan.policy));
-            }
+        let mut recorded = recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        for inventory in answers.iter().filter_map(|answer| answer.inventory.as_ref().ok()) {
+            recorded.record_uses(inventory, Some(&plan.policy));
         }
         Ok(answers)
     });
     let fresh = fresh.with_salt(salt.as_ref());
-    let progress = screen::Doing::new(terminal);
+    let asks = asked.dry_run.is_none() && !asked.yes && Terminal::can_ask();
+    if asks && !screen::confirmed(&plan, &asked.plan, terminal) {
+        terminal.say("nothing was done");
+        return Ok(ExitCode::Interrupted);
+    }
+    // Not before: a line that is redrawn would be drawn over the question.
+    let progress = Progress::new(terminal, Some(&ecr));
     let apply = Apply {
         plan: &plan,
         demands: Demands {
@@ -115,33 +126,34 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
         clock: &Timestamp::now,
         pause: &|time| Box::pin(pause(time)),
         interrupted: &is_to_end,
-        progress: &|step| progress.tell(&step),
+        progress: &|step| tell(&progress, &step),
     };
     let journal = asked.journal.clone().unwrap_or_else(|| asked.plan.with_file_name(Journal::name(&plan.sha256)));
+    let mut written = Ok(());
     let applied = if asked.dry_run.is_some() {
         let applied = apply.rehearse(Past::default()).await;
-        progress.end();
+        drop(progress);
         applied?
     } else {
-        if !asked.yes && Terminal::can_ask() && !screen::confirmed(&plan, &asked.plan, terminal) {
-            terminal.say("nothing was done");
-            return Ok(ExitCode::Interrupted);
-        }
         let lease = lease(args, &plan, &folder).await?;
         let Some((open, past)) = Journal::open(&journal, &plan.sha256)? else {
+            drop(progress);
             terminal.complain(&format!("LeaseHeld: another process writes {} now", journal.display()));
             return Ok(ExitCode::Unprovable);
         };
         let applied = apply.run(open, past, &lease).await;
-        progress.end();
+        drop(progress);
         if std::fs::metadata(&journal).is_ok_and(|journal| journal.len() == 0) {
             // It was turned away before it began, and has nothing to tell.
             drop(std::fs::remove_file(&journal));
         }
         let applied = applied?;
-        if let Some(state) = recorded.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            folder.write(&state.after_apply(&applied))?;
-        }
+        let uses = recorded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let record = |mut known: CleanState| {
+            known.merge_uses(&uses);
+            known.after_apply(&applied)
+        };
+        written = folder.update(own, applied.ended_at, terminal, record).await;
         applied
     };
     if let Some(file) = &asked.metrics_file {
@@ -156,7 +168,35 @@ pub(super) async fn run(args: &Args, asked: &ApplyArgs, terminal: Terminal) -> R
             terminal.answer(&told);
         }
     }
+    // What was done is told first.
+    written?;
     Ok(ExitCode::of(applied.exit_code))
+}
+
+/// Tells how far it is.
+fn tell(progress: &Progress, step: &Applying<'_>) {
+    if let Applying::Waiting { operation, because } = step {
+        tracing::info!(operation, because, "slower");
+    }
+    progress.applying(step);
+}
+
+/// Reads the keep lists and scans that the plan's policy names, before anything is asked.
+///
+/// # Errors
+/// When one cannot be read; without `--policy` nobody knows the folder that its paths are relative to.
+fn keep_lists(plan: &Plan, asked: &ApplyArgs) -> Result<Vec<KeptImage>> {
+    let read = |file| files::keep_lists(&plan.policy, file, Timestamp::now());
+    let Some(policy) = &asked.policy else {
+        return read(&asked.plan).map_err(|error| match error {
+            Error::Io { file, source, .. } => usage(
+                format!("the keep list or scan {file} of the plan's policy cannot be read beside the plan: {source}"),
+                "give --policy FILE: its lists lie beside it; without it they are looked for beside the plan",
+            ),
+            other => other,
+        });
+    };
+    read(policy)
 }
 
 /// Prints what the plan comes to when nothing has changed since.

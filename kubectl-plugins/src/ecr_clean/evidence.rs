@@ -16,7 +16,8 @@ use kubeguard_core::images::{CheckingKey, HostMap, Inventory};
 
 use super::args::{ClusterAccess, SourceArgs};
 use super::inventory::InventoryArgs;
-use super::{TOOL, files, screens, usage};
+use super::progress::Progress;
+use super::{TOOL, files, usage};
 use crate::explain;
 use crate::terminal::Terminal;
 
@@ -25,7 +26,9 @@ use crate::terminal::Terminal;
 /// `current` takes the current context where nothing is named; for a plan that is never all there is.
 pub(super) fn clusters(source: &SourceArgs, current: bool) -> Result<Clusters> {
     if let Some(path) = &source.clusters {
-        return Clusters::parse(&path.display().to_string(), &files::read(path)?);
+        let clusters = Clusters::parse(&path.display().to_string(), &files::read(path)?)?;
+        usable(&source.inventory)?;
+        return Ok(clusters);
     }
     let contexts = source.context.iter().map(|name| undeclared(name, ClusterSource::Context(name.clone())));
     let mut clusters: Vec<Cluster> = contexts.collect();
@@ -53,6 +56,16 @@ pub(super) fn clusters(source: &SourceArgs, current: bool) -> Result<Clusters> {
         return Err(usage(format!("cluster {name:?} is named twice"), ""));
     }
     Ok(Clusters { clusters, from_file: false })
+}
+
+/// Tells what is wrong with inventories that flags name before anybody is asked. One that was altered is believed by
+/// nobody, and the plan says so.
+///
+/// # Errors
+/// When one cannot be read.
+pub(super) fn usable(inventories: &[std::path::PathBuf]) -> Result<()> {
+    let broken = inventories.iter().map(|path| inventory(path)).filter_map(Result::err);
+    broken.into_iter().find(|error| !matches!(error, Error::Altered { .. })).map_or(Ok(()), Err)
 }
 
 /// A cluster that a flag names and no file declares.
@@ -135,7 +148,7 @@ pub(super) struct Evidence<'a> {
 impl Evidence<'_> {
     /// Reads every cluster that has a context, all at once.
     pub(super) async fn live(&self, clusters: &Clusters) -> Vec<(String, Result<Inventory>)> {
-        let progress = screens::Reading::new(self.terminal);
+        let progress = Progress::doing("clusters", self.terminal, None);
         let reads = clusters.clusters.iter().filter_map(|cluster| match &cluster.source {
             Some(ClusterSource::Context(context)) => Some((&cluster.name, context)),
             _ => None,
@@ -154,9 +167,7 @@ impl Evidence<'_> {
                 (name.clone(), inventory)
             }
         });
-        let answers = futures::future::join_all(reads).await;
-        progress.end();
-        answers
+        futures::future::join_all(reads).await
     }
 
     /// Waits until one of the clusters is not any more what its inventory says, or cannot be reached.

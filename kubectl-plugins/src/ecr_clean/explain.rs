@@ -4,15 +4,16 @@ mod screen;
 
 use std::path::{Path, PathBuf};
 
-use kubeguard_core::ecr::explain::explain;
+use kubeguard_core::ecr::explain::{deletions, explain, is_askable};
 use kubeguard_core::ecr::plan::Plan;
 use kubeguard_core::error::Result;
 
 use super::args::Args;
+use super::files::StateFolder;
 use super::judgement::JudgementArgs;
 use super::{NAME, files, usage};
 use crate::exit::ExitCode;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, printable};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ExplainArgs {
@@ -22,8 +23,8 @@ pub(super) struct ExplainArgs {
     /// Read this plan, which lists ten votes of a kind, instead of planning anew with --policy [default: plan.json]
     #[arg(long, value_name = "FILE", conflicts_with = "policy")]
     pub(super) plan_file: Option<PathBuf>,
-    /// How the answer is written
-    #[arg(short, long, value_parser = ["table", "json", "yaml"], default_value = "table", value_name = "FORMAT")]
+    /// How the answer is written; wide adds types, order and whole digests
+    #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
     #[command(flatten)]
     pub(super) judged: JudgementArgs,
@@ -31,6 +32,12 @@ pub(super) struct ExplainArgs {
 
 /// Explains an image.
 pub(super) async fn run(args: &Args, asked: &ExplainArgs, terminal: Terminal) -> Result<ExitCode> {
+    if !is_askable(&asked.image) {
+        return Err(usage(
+            format!("{:?} is no image", asked.image),
+            "as in app:v2, app@sha256:…, or app for all of it",
+        ));
+    }
     let plan = if asked.judged.policy.is_some() {
         asked.judged.gather(args, terminal).await?.plan_explaining(&asked.image)
     } else {
@@ -39,12 +46,20 @@ pub(super) async fn run(args: &Args, asked: &ExplainArgs, terminal: Terminal) ->
     let explanation = explain(&plan, &asked.image);
     if explanation.entries.is_empty() {
         terminal.complain(&format!("{} is not among the {} images of this plan", asked.image, plan.images.len()));
+        let state = StateFolder::new(asked.judged.state.as_deref(), &plan.registry)?.read(&plan.registry)?;
+        for deletion in state.iter().flat_map(|state| deletions(state, &plan, &asked.image)) {
+            terminal.complain(&printable(&screen::deletion(deletion)));
+        }
         return Ok(ExitCode::No);
     }
     terminal.answer(&match asked.output.as_str() {
         "json" => files::pretty(&explanation)?,
         "yaml" => files::yaml(&explanation)?,
-        _ => screen::explanation(&explanation),
+        "name" => {
+            let entries = explanation.entries.iter().map(|explained| &explained.entry);
+            entries.map(|entry| printable(&format!("{}@{}", entry.repository, entry.digest)) + "\n").collect()
+        }
+        format => screen::explanation(&explanation, format == "wide"),
     });
     Ok(if explanation.incomplete { ExitCode::Unprovable } else { ExitCode::Yes })
 }

@@ -144,6 +144,10 @@ impl StateFolder {
         }
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// The manifests that were read before.
     pub(super) fn manifests(&self) -> ManifestCache {
         ManifestCache::in_folder(self.0.join("manifests"))

@@ -29,8 +29,8 @@ pub(super) struct IamArgs {
     /// Only these repositories, as in team/*; repeatable
     #[arg(long, value_name = "PATTERN")]
     repository: Vec<String>,
-    /// How the answer is written; table is json, name the roles
-    #[arg(short, long, value_parser = ["table", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
+    /// How the answer is written; table and wide are json, name the roles
+    #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     output: String,
     #[command(flatten)]
     aws: AwsArgs,

@@ -90,7 +90,7 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
         let inventory = evidence::of_files(asked, &scan, &hosts, asked.now.unwrap_or_else(Timestamp::now))?;
         let inventories = [inventory];
         let code = seal.show(&inventories, asked, terminal)?;
-        record(&inventories, asked, policy.as_ref())?;
+        record(&inventories, asked, policy.as_ref(), terminal).await?;
         return Ok(code);
     }
     let mut clusters = evidence::clusters(&asked.source, true)?;
@@ -114,7 +114,7 @@ pub(super) async fn run(args: &Args, asked: &InventoryArgs, terminal: Terminal) 
         }
         let code = seal.show(&inventories, asked, terminal)?;
         // Our own state has the names, what is handed out may not.
-        record(&inventories, asked, policy.as_ref())?;
+        record(&inventories, asked, policy.as_ref(), terminal).await?;
         let Some(least) = asked.watch else { return Ok(if failed { ExitCode::NoAnswer } else { code }) };
         // Reading takes from a cluster what others need too: a tenth of the time at most.
         let gap = tokio::time::sleep(least.max(began.elapsed() * 9));
@@ -157,7 +157,12 @@ impl Seal {
 }
 
 /// Records uses in the state of the registry, which is not asked.
-fn record(inventories: &[Inventory], asked: &InventoryArgs, policy: Option<&Policy>) -> Result<()> {
+async fn record(
+    inventories: &[Inventory],
+    asked: &InventoryArgs,
+    policy: Option<&Policy>,
+    terminal: Terminal,
+) -> Result<()> {
     let named = policy.and_then(|policy| policy.registry.as_ref());
     let named = named.and_then(|own| Some(RegistryId::new(own.account.as_ref()?, own.region.as_ref()?)));
     let registry = match (&asked.state, named) {
@@ -170,11 +175,13 @@ fn record(inventories: &[Inventory], asked: &InventoryArgs, policy: Option<&Poli
     };
     let folder = StateFolder::new(asked.state.as_deref(), &registry)?;
     let Some(first) = inventories.iter().map(|inventory| inventory.taken_at).min() else { return Ok(()) };
-    let mut state = folder.read(&registry)?.unwrap_or_else(|| CleanState::new(registry, first));
-    for inventory in inventories {
-        state.record_uses(inventory, policy);
-    }
-    folder.write(&state)
+    let record = |mut state: CleanState| {
+        for inventory in inventories {
+            state.record_uses(inventory, policy);
+        }
+        state
+    };
+    folder.update(&registry, first, terminal, record).await
 }
 
 fn show(inventories: &[Inventory], asked: &InventoryArgs, terminal: Terminal) -> Result<ExitCode> {

@@ -76,6 +76,9 @@ impl JudgementArgs {
         let (policy, only) = (self.policy()?, self.only()?);
         let salt = args.salt_file.as_deref().map(files::salt).transpose()?;
         let clusters = evidence::clusters(&self.source, false)?;
+        let file = self.policy.as_deref().unwrap_or_else(|| Path::new(""));
+        // What is wrong with them is told before anything is asked; which lines count is known by the registry's clock.
+        drop(files::keep_lists(&policy, file, Timestamp::now())?);
         let whole = only.is_empty();
         let choice = match (self.policy.is_some(), only.is_empty()) {
             (_, false) => Choice::Only(only),
@@ -86,12 +89,11 @@ impl JudgementArgs {
             look(connected(&self.aws, &policy).await?, self.state.as_deref(), &policy, &choice, terminal).await?;
         let now = self.now.unwrap_or(registry.taken_at);
         let state = folder.read(&registry.registry)?;
-        let file = self.policy.as_deref().unwrap_or_else(|| Path::new(""));
         let keep_lists = files::keep_lists(&policy, file, now)?;
         let hosts = policy.hosts();
         let evidence = Evidence { access: &args.access, scan: &policy.scan, hosts: &hosts, terminal };
         let answers = evidence.answers(&clusters, &self.source, now).await?;
-        explain_digests(&ecr, &mut registry, &policy, &answers, &folder.manifests()).await?;
+        explain_digests(&ecr, &mut registry, &policy, &answers, &folder.manifests(), terminal).await?;
         Ok(Judgement { policy, clusters, answers, ecr, registry, whole, state, keep_lists, salt, now })
     }
 }

@@ -10,7 +10,7 @@ use kubeguard_core::error::Result;
 
 use super::args::Args;
 use super::judgement::{JudgementArgs, gaps};
-use super::screens;
+use super::progress::Progress;
 use crate::cli::AuditArgs;
 use crate::exit::ExitCode;
 use crate::output::audit::{Frame, RuleRow};
@@ -33,10 +33,11 @@ pub(super) async fn run(args: &Args, asked: &LintArgs, terminal: Terminal) -> Re
     let plan = judged.plan();
     let readable = judged.registry.repositories.iter().filter(|repository| repository.problem.is_none());
     let names: Vec<&str> = readable.map(|repository| repository.repository.name.as_str()).collect();
-    let bar = screens::Reading::new(terminal);
-    let progress = |name: &str, done: usize| bar.repository("lifecycle previews", name, done, names.len());
+    let bar = Progress::doing("lifecycle previews", terminal, Some(&judged.ecr));
+    bar.repository("", 0, names.len());
+    let progress = |name: &str, done: usize| bar.repository(name, done, names.len());
     let lifecycles = lifecycles(&judged.ecr, &names, &pause, &progress).await;
-    bar.end();
+    drop(bar);
     let report = lint(&Inputs {
         lifecycles: &lifecycles?,
         plan: &plan,

@@ -73,7 +73,8 @@ pub(super) fn of_plan(path: &Path, plan: &Plan) -> Result<()> {
         number(plan.summary.refused_repositories),
     );
     let oldest = plan.inventories.iter().map(|inventory| inventory.taken_at).min();
-    let age = oldest.map_or(-1, |oldest| plan.created_at.duration_since(oldest).as_secs());
+    // Clocks differ: one of the future is of now, and no number below 0 but the one that says there is none.
+    let age = oldest.map_or(-1, |oldest| plan.created_at.duration_since(oldest).as_secs().max(0));
     text.add("oldest_inventory_age_seconds", "Age of the oldest inventory, -1 without one", &registry, age);
     files::write(path, &text.finish())
 }

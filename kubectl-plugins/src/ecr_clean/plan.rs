@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use kubeguard_core::ecr::plan::{Plan, RefusalReason};
 use kubeguard_core::ecr::planning::{Inputs, plan};
-use kubeguard_core::ecr::state::CleanState;
 use kubeguard_core::error::Result;
 
 use super::args::{Args, AwsArgs, SourceArgs};
@@ -74,7 +73,7 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
     let keep_lists = files::keep_lists(&policy, &asked.policy, now)?;
     let answers = evidence.answers(&clusters, &asked.source, now).await?;
     if let Some(ecr) = &ecr {
-        explain_digests(ecr, &mut registry, &policy, &answers, &state.manifests()).await?;
+        explain_digests(ecr, &mut registry, &policy, &answers, &state.manifests(), terminal).await?;
     }
     let inputs = Inputs {
         policy: &policy,
@@ -97,8 +96,8 @@ pub(super) async fn run(args: &Args, asked: &PlanArgs, terminal: Terminal) -> Re
         metrics::of_plan(file, &plan)?;
     }
     if !offline {
-        let first = CleanState::new(registry.registry.clone(), now);
-        state.write(&earlier.as_ref().unwrap_or(&first).after(&plan, &inputs))?;
+        // Others may have recorded something since it was read.
+        state.update(&registry.registry, now, terminal, |known| known.after(&plan, &inputs)).await?;
     }
     match asked.output.as_str() {
         "json" => drop(terminal.answer_json(&plan)),

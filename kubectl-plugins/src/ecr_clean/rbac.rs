@@ -41,8 +41,8 @@ pub(super) struct RbacArgs {
     /// Volume claim that the CronJob writes to
     #[arg(long, value_name = "NAME", default_value = "inventories", requires = "image")]
     claim: String,
-    /// How the answer is written; table is yaml with comments
-    #[arg(short, long, value_parser = ["table", "yaml", "json", "name"], default_value = "table", value_name = "FORMAT")]
+    /// How the answer is written; table, wide and yaml are yaml with comments
+    #[arg(short, long, value_parser = ["table", "wide", "yaml", "json", "name"], default_value = "table", value_name = "FORMAT")]
     output: String,
 }
 

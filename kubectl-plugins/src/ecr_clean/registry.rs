@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use kubeguard_core::ecr::aws::{AwsAccess, Ecr};
-use kubeguard_core::ecr::look::{Look, Progress, read_configs, snapshot};
+use kubeguard_core::ecr::look::{Look, read_configs, snapshot};
 use kubeguard_core::ecr::manifests::ManifestCache;
 use kubeguard_core::ecr::planning::{Answer, configs_to_read};
 use kubeguard_core::ecr::policy::{Assumption, Pattern, Policy, Rule};
@@ -16,7 +16,8 @@ use kubeguard_core::images::RegistryId;
 
 use super::args::AwsArgs;
 use super::files::StateFolder;
-use super::{screens, usage};
+use super::progress::Progress;
+use super::usage;
 use crate::terminal::Terminal;
 
 /// A registry that was looked at, and where its state is kept.
@@ -74,17 +75,18 @@ pub(super) async fn look(
 ) -> Result<Looked> {
     let state = StateFolder::new(state, ecr.id())?;
     let manifests = state.manifests();
-    let progress = screens::Reading::new(terminal);
+    state.check(ecr.id())?;
+    let progress = Progress::new(terminal, Some(&ecr));
     let look = Look {
         replication: policy.replication.assume == Assumption::Read,
         pull_through: policy.pull_through_rules == Assumption::Read,
         indexes: true,
         manifests: &manifests,
-        progress: &|step: Progress<'_>| progress.registry(step),
+        progress: &|step| progress.looking(step),
         now: Timestamp::now(),
     };
     let snapshot = snapshot(&ecr, |all| choose(policy, all, ecr.id(), choice), &look).await;
-    progress.end();
+    drop(progress);
     Ok(Looked { snapshot: snapshot?, ecr, state })
 }
 
@@ -95,8 +97,10 @@ pub(super) async fn explain_digests(
     policy: &Policy,
     answers: &[Answer],
     manifests: &ManifestCache,
+    terminal: Terminal,
 ) -> Result<()> {
     let wanted = configs_to_read(policy, registry, answers);
+    let _progress = Progress::doing("manifests of what pods run", terminal, Some(ecr));
     read_configs(ecr, registry, &wanted, manifests).await
 }
 

@@ -6,13 +6,14 @@ use kubeguard_core::ecr::registry::Registry as _;
 use kubeguard_core::ecr::report::{
     Amounts, Growth, Inputs, RegistryReport, read_layers, recall_layers, report, unread_layers, untrusted_windows,
 };
-use kubeguard_core::ecr::state::CleanState;
+use kubeguard_core::ecr::snapshot::RegistrySnapshot;
 use kubeguard_core::error::Result;
 
 use super::args::Args;
 use super::files::{self, StateFolder};
 use super::judgement::JudgementArgs;
-use super::screens::{self, lines, row, size};
+use super::progress::Progress;
+use super::screens::{lines, row, size};
 use crate::exit::ExitCode;
 use crate::terminal::{Terminal, printable};
 
@@ -67,11 +68,11 @@ pub(super) async fn run(args: &Args, asked: &ReportArgs, terminal: Terminal) -> 
         ));
         code = ExitCode::Unprovable;
     } else {
-        let bar = screens::Reading::new(terminal);
-        let progress = |name: &str, done: usize| bar.repository("manifests", name, done, unread.len());
+        let bar = Progress::doing("manifests", terminal, Some(&judged.ecr));
+        let progress = |name: &str, done: usize| bar.repository(name, done, unread.len());
         let read = read_layers(&judged.ecr, &mut judged.registry, &unread, &cache, &progress).await;
-        bar.end();
-        remember(&judged.registry, judged.state.as_ref(), &folder)?;
+        drop(bar);
+        remember(&judged.registry, &folder, terminal).await?;
         for (repository, why) in read? {
             terminal.complain(&printable(&format!("{repository}: {why}")));
             code = ExitCode::Partly;
@@ -95,16 +96,11 @@ pub(super) async fn run(args: &Args, asked: &ReportArgs, terminal: Terminal) -> 
 }
 
 /// Remembers our own reads, so that the next plan does not take them for somebody's pulls.
-fn remember(
-    registry: &kubeguard_core::ecr::snapshot::RegistrySnapshot,
-    state: Option<&CleanState>,
-    folder: &StateFolder,
-) -> Result<()> {
+async fn remember(registry: &RegistrySnapshot, folder: &StateFolder, terminal: Terminal) -> Result<()> {
     if registry.repositories.iter().all(|repository| repository.manifests_read.is_empty()) {
         return Ok(());
     }
-    let first = CleanState::new(registry.registry.clone(), registry.taken_at);
-    folder.write(&state.unwrap_or(&first).after_reads(registry))
+    folder.update(&registry.registry, registry.taken_at, terminal, |state| state.after_reads(registry)).await
 }
 
 fn table(report: &RegistryReport, wide: bool) -> String {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kubeguard_core::ecr::look::describe;
 use kubeguard_core::ecr::plan::{Plan, VoteKind};
 use kubeguard_core::ecr::registry::Registry;
@@ -14,8 +15,9 @@ use serde::Serialize;
 
 use super::args::Args;
 use super::judgement::{JudgementArgs, everything, gaps};
+use super::progress::Progress;
 use super::registry::{Choice, connected, look};
-use super::screens::{lines, row, short};
+use super::screens::{lines, row, short, size};
 use super::{files, usage};
 use crate::duration::parse_limit;
 use crate::exit::ExitCode;
@@ -35,8 +37,8 @@ pub(super) struct RestoreArgs {
     /// Change nothing, and print the calls
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// How the answer is written
-    #[arg(short, long, value_parser = ["table", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
+    /// How the answer is written; wide adds sizes and times, and whole digests
+    #[arg(short, long, value_parser = ["table", "wide", "json", "yaml", "name"], default_value = "table", value_name = "FORMAT")]
     pub(super) output: String,
     #[command(flatten)]
     pub(super) judged: JudgementArgs,
@@ -71,6 +73,9 @@ pub(super) async fn run(args: &Args, asked: &RestoreArgs, terminal: Terminal) ->
         (judged.ecr, judged.registry, used(&plan))
     } else {
         let policy = everything()?;
+        // What is no image is told before anything is asked; the account may only be known then.
+        let anybody = RegistryId::new(asked.judged.aws.registry.as_deref().unwrap_or("000000000000"), "us-east-1");
+        asked.images.iter().try_for_each(|image| parsed(image, &anybody).map(drop))?;
         let ecr = connected(&asked.judged.aws, &policy).await?;
         let keys = asked.images.iter().map(|image| key(image, ecr.id())).collect::<Result<Vec<_>>>()?;
         let names = keys.iter().map(|key| key.repository.clone()).collect();
@@ -87,10 +92,12 @@ pub(super) async fn run(args: &Args, asked: &RestoreArgs, terminal: Terminal) ->
         code = code.worse(ExitCode::Partly);
     }
     let mut items = Vec::new();
-    for repository in &snapshot.repositories {
+    let progress = Progress::doing("restoring", terminal, Some(&ecr));
+    for (done, repository) in snapshot.repositories.iter().enumerate() {
         let name = repository.repository.name.as_str();
         let Some(digests) = wanted.get(name) else { continue };
         let digests = restorable(repository, &digests.iter().copied().collect::<Vec<_>>());
+        progress.repository(name, done, snapshot.repositories.len());
         if asked.dry_run {
             let due = |digest| Restored { repository: name.to_owned(), digest, status: None, error: None };
             items.extend(digests.into_iter().map(due));
@@ -98,6 +105,7 @@ pub(super) async fn run(args: &Args, asked: &RestoreArgs, terminal: Terminal) ->
             items.extend(restore(&ecr, name, &digests).await);
         }
     }
+    drop(progress);
     if items.iter().any(|item| item.error.is_some()) {
         code = code.worse(ExitCode::Partly);
     }
@@ -118,7 +126,7 @@ pub(super) async fn run(args: &Args, asked: &RestoreArgs, terminal: Terminal) ->
         "json" => files::pretty(&report)?,
         "yaml" => files::yaml(&report)?,
         "name" => report.items.iter().map(|item| format!("{}@{}\n", item.repository, item.digest)).collect(),
-        _ => table(&report, &snapshot),
+        format => table(&report, &snapshot, format == "wide"),
     });
     Ok(code)
 }
@@ -128,14 +136,25 @@ pub(super) async fn run(args: &Args, asked: &RestoreArgs, terminal: Terminal) ->
 /// # Errors
 /// When it is of another registry, or no reference at all.
 fn key(text: &str, registry: &RegistryId) -> Result<ImageKey> {
+    let key = parsed(text, registry)?;
+    if key.registry == *registry {
+        return Ok(key);
+    }
+    Err(usage(format!("{text} is of {}, not of {registry}", key.registry), ""))
+}
+
+/// Reads an image of any registry; without a host it is of this one.
+///
+/// # Errors
+/// When it is no reference at all.
+fn parsed(text: &str, registry: &RegistryId) -> Result<ImageKey> {
     let hosts = HostMap::default();
     let given = match ImageRef::parse(text, &hosts) {
         ImageRef::Ecr(key) => ImageRef::Ecr(key),
         _ => ImageRef::parse(&format!("{}/{text}", registry.host()), &hosts),
     };
     match given {
-        ImageRef::Ecr(key) if key.registry == *registry => Ok(key),
-        ImageRef::Ecr(key) => Err(usage(format!("{text} is of {}, not of {registry}", key.registry), "")),
+        ImageRef::Ecr(key) => Ok(key),
         _ => Err(usage(format!("{text:?} is no image"), "as in app:v2 or app@sha256:…")),
     }
 }
@@ -218,15 +237,20 @@ async fn wait<R: Registry>(registry: &R, items: &mut [Restored], limit: Duration
     }
 }
 
-fn table(report: &RestoreReport, registry: &RegistrySnapshot) -> String {
-    let tags = |item: &Restored| {
+fn table(report: &RestoreReport, registry: &RegistrySnapshot, wide: bool) -> String {
+    let entry = |item: &Restored| {
         let of = |repository: &&RepositorySnapshot| repository.repository.name == item.repository;
         let entries = registry.repositories.iter().find(of).map(|repository| repository.entries.iter());
-        let entry = entries.into_iter().flatten().find(|entry| entry.digest == item.digest);
-        entry.map_or(String::new(), |entry| entry.tags.join(","))
+        entries.into_iter().flatten().find(|entry| entry.digest == item.digest)
     };
-    let mut rows = vec![row(&["REPOSITORY", "DIGEST", "TAGS", "STATUS"])];
+    let mut header = vec!["REPOSITORY", "DIGEST", "TAGS", "STATUS"];
+    if wide {
+        header.extend(["SIZE", "PUSHED", "ARCHIVED"]);
+    }
+    let mut rows = vec![row(&header)];
     rows.extend(report.items.iter().map(|item| {
+        let entry = entry(item);
+        let tags = entry.map_or(String::new(), |entry| entry.tags.join(","));
         let status = match (&item.error, &item.status) {
             (Some(error), _) => format!("failed: {error}"),
             (None, Some(Status::Active)) => "active".to_owned(),
@@ -235,7 +259,15 @@ fn table(report: &RestoreReport, registry: &RegistrySnapshot) -> String {
             (None, Some(Status::Other(other))) => other.clone(),
             (None, None) => "would be restored".to_owned(),
         };
-        row(&[&item.repository, &format!("sha256:{}…", short(&item.digest.hex())), &tags(item), &status])
+        let digest = if wide { item.digest.to_string() } else { format!("sha256:{}…", short(&item.digest.hex())) };
+        let mut cells = row(&[&item.repository, &digest, &tags, &status]);
+        if wide {
+            let time = |time: Option<Timestamp>| time.map_or("<none>".to_owned(), |time| time.to_string());
+            cells.push(entry.and_then(|entry| entry.bytes).map_or("<none>".to_owned(), size));
+            cells.push(time(entry.and_then(|entry| entry.pushed_at)));
+            cells.push(time(entry.and_then(|entry| entry.last_archived_at)));
+        }
+        cells
     }));
     let mut text = if report.items.is_empty() { String::new() } else { lines(rows) };
     for said in &report.left_out {

@@ -1,16 +1,13 @@
-//! What people read: tables, explanations, progress.
+//! What people read: tables, explanations.
 
 use std::collections::BTreeSet;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use kubeguard_core::ecr::look::Progress;
 use kubeguard_core::images::Inventory;
-use kubeguard_core::images::gather::Step;
 use kubeguard_core::images::inventory::ReadStatus;
 
 use crate::output::columns;
-use crate::terminal::{Terminal, printable};
+use crate::terminal::printable;
 
 pub(super) fn row(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|cell| printable(cell)).collect()
@@ -92,51 +89,4 @@ pub(super) fn minute(time: Timestamp) -> String {
 /// Returns the day of a time, in UTC.
 pub(super) fn day(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d").to_string()
-}
-
-/// A line on a terminal that tells how far a reading is.
-pub(super) struct Reading(Option<ProgressBar>);
-
-impl Reading {
-    pub(super) fn new(terminal: Terminal) -> Self {
-        Self(terminal.is_live().then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(std::time::Duration::from_millis(120));
-            bar
-        }))
-    }
-
-    pub(super) fn cluster(&self, name: &str, step: &Step) {
-        let Some(bar) = &self.0 else { return };
-        match step {
-            Step::Kinds(kinds) => bar.set_message(format!("{name}: {kinds} kinds")),
-            Step::Kind(kind) => bar.set_message(format!("{name}: {} of {}", kind.resource, kind.api_version)),
-        }
-    }
-
-    pub(super) fn registry(&self, step: Progress<'_>) {
-        let Some(bar) = &self.0 else { return };
-        match step {
-            Progress::Listed { all, chosen } => bar.set_message(format!("{chosen} of {all} repositories")),
-            Progress::Page { repository, entries } => bar.set_message(format!("{repository}: {entries} entries")),
-            Progress::Read { repository, done, of, .. } => {
-                bar.set_message(format!("{done}/{of} repositories: {repository}"));
-            }
-        }
-    }
-
-    /// Tells that one of many repositories is done, or under way.
-    pub(super) fn repository(&self, doing: &str, name: &str, done: usize, of: usize) {
-        let Some(bar) = &self.0 else { return };
-        bar.set_message(format!("{doing}: {done}/{of}: {}", printable(name)));
-    }
-
-    pub(super) fn end(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod answers;
 mod calls;
 mod connect;
 mod failures;
+mod meter;
 mod pace;
 mod replication;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
+pub use self::meter::Calls;
 use self::traffic::Traffic;
 use super::registry::{CallError, Caller};
 use crate::images::RegistryId;
@@ -48,6 +50,14 @@ pub struct Ecr {
     clock: Clock,
     traffic: Arc<Traffic>,
     caller: Arc<OnceCell<Caller>>,
+}
+
+impl Ecr {
+    /// Returns how many calls were made so far, by this and its clones, and how fast: for whoever tells how far it is.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.traffic.calls()
+    }
 }
 
 impl fmt::Debug for Ecr {

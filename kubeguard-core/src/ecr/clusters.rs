@@ -42,6 +42,14 @@ pub struct Cluster {
     pub repositories: Option<Vec<Pattern>>,
 }
 
+impl Cluster {
+    /// Returns whether it was taken down and the time is over for which its last inventory counts: then it says nothing.
+    #[must_use]
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.retired.as_ref().and_then(Retired::until).is_some_and(|until| until <= now)
+    }
+}
+
 /// Where a cluster's usage is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterSource {

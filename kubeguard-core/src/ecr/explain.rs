@@ -6,8 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Class, Decision, Plan, PlannedImage, PlannedRepository, RefusalReason, Refused, Vote, VoteKind};
+use super::planning::names::is_image;
 use super::policy::{Action, Rule, Window};
 use super::snapshot::Status;
+use super::state::{CleanState, Deletion};
 use crate::images::{Digest, ImageRef};
 
 /// AWS archives nothing for a shorter time than this.
@@ -87,6 +89,26 @@ pub fn explain(plan: &Plan, image: &str) -> Explanation {
     let entries: Vec<Explained> = entries.into_iter().map(|entry| around.explained(plan, entry)).collect();
     let incomplete = entries.iter().any(Explained::is_incomplete);
     Explanation { image: image.to_owned(), created_at: plan.created_at, entries, incomplete }
+}
+
+/// Returns the deletions of an image that earlier runs have recorded, newest first: why it is not in the registry.
+#[must_use]
+pub fn deletions<'a>(state: &'a CleanState, plan: &Plan, image: &str) -> Vec<&'a Deletion> {
+    let wanted = Wanted::of(plan, image);
+    let is = |deletion: &&Deletion| {
+        deletion.repository == wanted.repository
+            && wanted.digest.is_none_or(|digest| digest == deletion.digest)
+            && (wanted.digest.is_some() || wanted.tag.as_ref().is_none_or(|tag| deletion.tags.contains(tag)))
+    };
+    let mut found: Vec<&Deletion> = state.deleted.iter().filter(is).collect();
+    found.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.digest.cmp(&b.digest)));
+    found
+}
+
+/// Returns whether a text is an image, or a repository, that [`explain`] can look for.
+#[must_use]
+pub fn is_askable(image: &str) -> bool {
+    is_image(image, false)
 }
 
 impl Explained {

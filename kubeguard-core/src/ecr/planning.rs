@@ -142,7 +142,7 @@ fn made(inputs: &Inputs<'_>, form: Form<'_>) -> Plan {
     let mut refusals = Refusals::default();
     for ((repository, rule), judged) in rules.iter().zip(&judged) {
         refusals.of_repository(repository, rule.as_ref().err(), judged.rule, registry, policy);
-        refusals.of_replicas(judged.name, &evidence, &usage, policy, clusters);
+        refusals.of_replicas(judged.name, &evidence, &usage, policy);
     }
     refusals.of_evidence(&evidence, &judged);
     refusals.of_usage(&usage, &judged);
@@ -194,7 +194,7 @@ fn made(inputs: &Inputs<'_>, form: Form<'_>) -> Plan {
             .iter()
             .map(|spoken| planned_inventory(spoken.inventory, &spoken.cluster.name))
             .collect(),
-        replication: evidence.replication.iter().map(|rule| planned_replication(rule, clusters)).collect(),
+        replication: evidence.replication.iter().map(|rule| planned_replication(rule, &evidence)).collect(),
         foreign: usage.foreign.into_iter().collect(),
         repositories: included
             .iter()

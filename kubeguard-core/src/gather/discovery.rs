@@ -247,16 +247,20 @@ impl Groups {
         let mut kinds = Vec::new();
         for group in self.items {
             for version in group.versions {
-                for found in version.resources.into_iter().filter(|found| found.verbs.iter().any(|verb| verb == "get"))
-                {
-                    let Some(kind) = found.response_kind else { continue };
+                // What can only be created is no object that anybody could ask for; what can only be listed is one.
+                let kept = |found: &Discovered| has(&found.verbs, "get") || has(&found.verbs, "list");
+                for found in version.resources.into_iter().filter(kept) {
+                    let listed = has(&found.verbs, "list");
+                    // A list of objects of a kind that is not told has objects all the same.
+                    let kind = found.response_kind.map(|kind| kind.kind).filter(|kind| !kind.is_empty());
+                    let Some(kind) = kind.or_else(|| listed.then(|| found.resource.clone())) else { continue };
                     kinds.push(Named {
-                        listed: has(&found.verbs, "list"),
+                        listed,
                         watched: has(&found.verbs, "watch"),
                         resource: Resource {
                             group: group.metadata.name.clone(),
                             version: version.name.clone(),
-                            kind: kind.kind,
+                            kind,
                             plural: found.resource,
                             namespaced: found.scope == "Namespaced",
                         },
@@ -274,9 +278,10 @@ fn has(verbs: &[String], verb: &str) -> bool {
     verbs.iter().any(|known| known == verb)
 }
 
+/// One kind may be served under two plurals, whose objects are not the same.
 fn first_versions<'a>(kinds: impl Iterator<Item = &'a Named>) -> impl Iterator<Item = &'a Resource> {
     let mut known = BTreeSet::new();
-    kinds.map(|named| &named.resource).filter(move |resource| known.insert((&resource.group, &resource.kind)))
+    kinds.map(|named| &named.resource).filter(move |resource| known.insert((&resource.group, &resource.plural)))
 }
 
 /// Discovery of servers that do not aggregate: the list of versions, then each version's kinds.
@@ -361,6 +366,33 @@ mod tests {
         for body in [&b""[..], b"<html>sign in</html>", b"{}", br#"{"kind": "Status", "status": "Failure"}"#] {
             assert!(kinds_of(body).is_err(), "{}", String::from_utf8_lossy(body));
         }
+    }
+
+    #[test]
+    fn what_can_be_listed_is_a_kind_whether_or_not_it_can_be_read_one_by_one() {
+        let groups: Groups = serde_json::from_value(serde_json::json!({"kind": "APIGroupDiscoveryList", "items": [
+            {"metadata": {"name": "images.example.org"}, "versions": [
+                {"version": "v2", "resources": [
+                    {"resource": "builds", "responseKind": {"kind": "Build"}, "scope": "Namespaced", "verbs": ["list"]},
+                    {"resource": "stagedbuilds", "responseKind": {"kind": "Build"}, "verbs": ["get", "list"]},
+                    {"resource": "reviews", "responseKind": {"kind": "Review"}, "verbs": ["create"]},
+                    {"resource": "single", "responseKind": {"kind": "Single"}, "verbs": ["get"]},
+                    {"resource": "nameless", "verbs": ["list"]},
+                    {"resource": "root", "verbs": ["get"]},
+                ]},
+                {"version": "v1", "resources": [
+                    {"resource": "builds", "responseKind": {"kind": "Build"}, "scope": "Namespaced", "verbs": ["list"]},
+                ]},
+            ]},
+        ]}))
+        .unwrap();
+        let found = Discovery { kinds: groups.kinds(), unavailable: Vec::new() };
+        let listed: Vec<String> =
+            found.listed().map(|resource| format!("{} {}", resource.api_version(), resource.plural)).collect();
+        let of = |plural: &str| format!("images.example.org/v2 {plural}");
+        assert_eq!(listed, [of("builds"), of("stagedbuilds"), of("nameless")], "each in the first version");
+        assert!(found.resolve("reviews").is_none() && found.resolve("single").is_some());
+        assert!(found.resolve("root").is_none());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::traffic::Seen;
 
 pub(super) mod delete;
 pub(super) mod images;
+pub(super) mod layers;
 pub(super) mod manifests;
 pub(super) mod referrers;
 pub(super) mod repositories;

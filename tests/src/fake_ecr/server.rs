@@ -19,6 +19,7 @@ use super::operations::Operation;
 use super::operations::Refusal;
 use super::operations::delete::BatchDeleteImage;
 use super::operations::images::{DescribeImages, ListImages};
+use super::operations::layers::{CompleteLayerUpload, InitiateLayerUpload, UploadLayerPart};
 use super::operations::manifests::{BatchGetImage, PutImage};
 use super::operations::referrers::ListImageReferrers;
 use super::operations::repositories::{DescribeRepositories, ListTagsForResource};
@@ -130,6 +131,7 @@ impl Call<'_> {
             DescribeRepositories ListTagsForResource DescribeImages ListImages BatchGetImage PutImage BatchDeleteImage
             UpdateImageStorageClass ListImageReferrers DescribeRegistry DescribePullThroughCacheRules
             ListPullTimeUpdateExclusions GetLifecyclePolicy StartLifecyclePolicyPreview GetLifecyclePolicyPreview
+            InitiateLayerUpload UploadLayerPart CompleteLayerUpload
         );
         Some(match outcome {
             Ok(text) => json_text(StatusCode::OK, text),

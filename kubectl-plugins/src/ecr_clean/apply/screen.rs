@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use kubeguard_core::ecr::apply::{Applied, Call, Item, ItemState, Progress, SkipReason};
+use kubeguard_core::ecr::apply::{Applied, Call, Item, ItemState, SkipReason};
 use kubeguard_core::ecr::plan::{Decision, Plan};
 
 use super::super::screens::{lines, row, short, size};
@@ -170,47 +169,5 @@ fn reason(item: &Item) -> String {
         Some(by) if !word.is_empty() => format!("{word}: {by}"),
         Some(by) => by.clone(),
         None => word,
-    }
-}
-
-/// A line on a terminal that tells how far an apply is.
-pub(super) struct Doing(Option<ProgressBar>);
-
-impl Doing {
-    pub(super) fn new(terminal: Terminal) -> Self {
-        Self(terminal.is_live().then(|| {
-            let bar = ProgressBar::no_length();
-            if let Ok(style) =
-                ProgressStyle::with_template("{spinner} {pos}/{len} entries {msg} ({per_sec}, {elapsed})")
-            {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(std::time::Duration::from_millis(120));
-            bar
-        }))
-    }
-
-    pub(super) fn tell(&self, step: &Progress<'_>) {
-        if let Progress::Waiting { operation, because } = step {
-            tracing::info!(operation, because, "slower");
-        }
-        let Some(bar) = &self.0 else { return };
-        match step {
-            Progress::ReadingUsage => bar.set_message("reading usage again"),
-            Progress::Repository { name, done, of, .. } => {
-                bar.set_message(format!("{name}, repository {}/{of}", done + 1));
-            }
-            Progress::Item { done, of, .. } => {
-                bar.set_length(u64::try_from(*of).unwrap_or(u64::MAX));
-                bar.set_position(u64::try_from(*done).unwrap_or(u64::MAX));
-            }
-            Progress::Waiting { because, .. } => bar.set_message(format!("slower: {because}")),
-        }
-    }
-
-    pub(super) fn end(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
     }
 }

@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 
 use kubeguard_core::ecr::explain::{Explained, Explanation, MayGo, Neighbour};
-use kubeguard_core::ecr::plan::{Decision, Vote, VoteKind};
+use kubeguard_core::ecr::plan::{Decision, PlannedImage, Vote, VoteKind};
+use kubeguard_core::ecr::state::Deletion;
 
 use super::super::NAME;
 use super::super::screens::{day, lines, minute, row, short, size};
 use crate::terminal::printable;
 
-/// Returns why the entries of an image stay or go.
-pub(super) fn explanation(explanation: &Explanation) -> String {
+/// Returns why the entries of an image stay or go; with `wide` nothing is shortened.
+pub(super) fn explanation(explanation: &Explanation, wide: bool) -> String {
     let mut text = String::new();
     for explained in &explanation.entries {
-        text += &entry(explained, explanation.created_at);
+        text += &entry(explained, explanation.created_at, wide);
     }
     if explanation.entries.len() > 1 {
         text += &format!("{} entries; {NAME} explain REPOSITORY:TAG names one\n", explanation.entries.len());
@@ -21,7 +22,20 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
     text
 }
 
-fn entry(explained: &Explained, now: jiff::Timestamp) -> String {
+/// Returns when an image went, by which plan, and who used it last.
+pub(super) fn deletion(deletion: &Deletion) -> String {
+    let Deletion { repository, digest, tags, at, plan, last_used, last_used_by } = deletion;
+    let name = tags.iter().map(|tag| format!("{repository}:{tag}")).collect::<Vec<_>>().join(" ");
+    let name = if name.is_empty() { format!("{repository} untagged") } else { name };
+    let used = match (last_used, last_used_by) {
+        (Some(used), Some(by)) => format!("last used {} by {by}", day(*used)),
+        (Some(used), None) => format!("last used {}", day(*used)),
+        (None, _) => "no use of it was recorded".to_owned(),
+    };
+    format!("{name}  {digest} was deleted {} by plan {}; {used}", minute(*at), short(plan))
+}
+
+fn entry(explained: &Explained, now: jiff::Timestamp, wide: bool) -> String {
     let image = &explained.entry;
     let tags: Vec<String> = image.tags.iter().map(|tag| format!("{}:{tag}", image.repository)).collect();
     let name = if tags.is_empty() { format!("{} untagged", image.repository) } else { tags.join(" ") };
@@ -34,6 +48,10 @@ fn entry(explained: &Explained, now: jiff::Timestamp) -> String {
     facts.extend(image.archived_at.map(|archived| format!("archived {}", day(archived))));
     let mut text = printable(&format!("{name}  {}  {}", image.digest, facts.join(", ")));
     text.push('\n');
+    if wide {
+        text += &printable(&more(image));
+        text.push('\n');
+    }
     match (image.decision, explained.votes) {
         (Decision::Keep, 0) => text += "WOULD GO: the rule only reports\n",
         (Decision::Keep, votes) => {
@@ -56,7 +74,7 @@ fn entry(explained: &Explained, now: jiff::Timestamp) -> String {
         if image.decision == Decision::Keep { "keeps with it" } else { "go with it, if nothing else keeps them" };
     for (what, neighbours) in [(verb, &explained.keeps), ("belongs to", &explained.belongs_to)] {
         if !neighbours.is_empty() {
-            let names: Vec<String> = neighbours.iter().map(neighbour).collect();
+            let names: Vec<String> = neighbours.iter().map(if wide { whole } else { neighbour }).collect();
             text += &printable(&format!("{what}: {}", names.join(", ")));
             text.push('\n');
         }
@@ -69,6 +87,28 @@ fn entry(explained: &Explained, now: jiff::Timestamp) -> String {
         text += &when(may_go, &image.kept);
     }
     text
+}
+
+/// What a wide answer tells of an entry: its type, its state, its times to the second, its place in the order.
+fn more(image: &PlannedImage) -> String {
+    let told = [
+        ("type", image.media_type.as_ref().map(|media_type| media_type.as_str().to_owned())),
+        ("status", Some(word(&image.status))),
+        ("pushed", image.pushed_at.map(|time| time.to_string())),
+        ("born", image.born.map(|time| time.to_string())),
+        ("pulled", image.last_pulled_at.map(|time| time.to_string())),
+        ("archived", image.archived_at.map(|time| time.to_string())),
+        ("candidate since", image.candidate_since.map(|time| time.to_string())),
+        ("order", image.order.map(|order| order.to_string())),
+    ];
+    let told = told.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
+    told.collect::<Vec<_>>().join(", ")
+}
+
+fn whole(neighbour: &Neighbour) -> String {
+    let Neighbour { digest, tags, relation } = neighbour;
+    let tags = if tags.is_empty() { String::new() } else { format!(" {}", tags.join(" ")) };
+    format!("{relation} {digest}{tags}")
 }
 
 fn neighbour(neighbour: &Neighbour) -> String {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 use super::Retry;
+use super::meter::{Calls, Meter};
 use super::pace::Pace;
 use crate::ecr::look::AT_ONCE;
 use crate::ecr::registry::{CallError, ErrorKind};
@@ -25,12 +26,13 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub(super) struct Traffic {
     slots: Semaphore,
     pace: Mutex<Pace>,
+    meter: Mutex<Meter>,
     on_retry: Box<dyn Fn(&Retry) + Send + Sync>,
 }
 
 impl Traffic {
     pub(super) fn new(on_retry: Box<dyn Fn(&Retry) + Send + Sync>) -> Self {
-        Self { slots: Semaphore::new(AT_ONCE), pace: Mutex::default(), on_retry }
+        Self { slots: Semaphore::new(AT_ONCE), pace: Mutex::default(), meter: Mutex::default(), on_retry }
     }
 
     /// Makes a call once.
@@ -42,7 +44,11 @@ impl Traffic {
         let _slot = self.slots.acquire().await.ok();
         let start = self.pace(|pace| pace.start(Instant::now()));
         tokio::time::sleep_until(start.into()).await;
+        self.meter(|meter| meter.began(Instant::now()));
         let answer = call.await;
+        if answer.as_ref().is_err_and(|error| error.kind == ErrorKind::Throttled) {
+            self.meter(Meter::throttled);
+        }
         self.pace(|pace| match &answer {
             Err(error) if error.kind == ErrorKind::Throttled => pace.refused(start, Instant::now()),
             Err(error) if error.kind == ErrorKind::Unknown => {}
@@ -76,6 +82,15 @@ impl Traffic {
             tokio::time::sleep(pause).await;
             attempt += 1;
         }
+    }
+
+    /// Returns how many calls were made, and how fast.
+    pub(super) fn calls(&self) -> Calls {
+        self.meter(|meter| meter.calls(Instant::now()))
+    }
+
+    fn meter<T>(&self, work: impl FnOnce(&mut Meter) -> T) -> T {
+        work(&mut self.meter.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn pace<T>(&self, work: impl FnOnce(&mut Pace) -> T) -> T {
@@ -139,6 +154,22 @@ mod tests {
         let answers = futures::future::join_all((0..100).map(|_| traffic.read(call))).await;
         assert!(answers.iter().all(Result::is_ok));
         assert_eq!(most.into_inner(), AT_ONCE);
+    }
+
+    #[tokio::test]
+    async fn every_call_is_counted_whatever_becomes_of_it() {
+        let traffic = Traffic::new(Box::new(|_| {}));
+        let refused = CallError {
+            operation: "DescribeImages",
+            about: String::new(),
+            kind: ErrorKind::Throttled,
+            code: None,
+            message: String::new(),
+        };
+        for answer in [Ok(()), Ok(()), Err(refused)] {
+            drop(traffic.once(async { answer }).await);
+        }
+        assert_eq!((traffic.calls().made, traffic.calls().throttled), (3, 1));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::names::Names;
 use super::usage::Spoken;
 use crate::images::hashed::ALGORITHM;
 use crate::images::inventory::{KindRead, Need, ReadStatus, Scan};
-use crate::images::{Inventory, Salt, Use};
+use crate::images::{ImageRef, Inventory, RegistryId, Salt, Use};
 
 /// What is missing, and for which repositories.
 pub(super) struct Evidence<'a> {
@@ -26,6 +26,8 @@ pub(super) struct Evidence<'a> {
     pub(super) refused: Vec<(Option<&'a [Pattern]>, Refused)>,
     pub(super) findings: Vec<PlanFinding>,
     pub(super) replication: &'a [ReplicationRule],
+    /// The clusters that pull from each destination.
+    users: BTreeMap<&'a RegistryId, Vec<String>>,
 }
 
 fn refusal(reason: RefusalReason, message: String, by: Option<&str>) -> Refused {
@@ -35,11 +37,17 @@ fn refusal(reason: RefusalReason, message: String, by: Option<&str>) -> Refused 
 /// Holds the answers against what was declared.
 pub(super) fn weigh<'a>(inputs: &Inputs<'a>) -> Evidence<'a> {
     let Inputs { policy, clusters, answers, registry, state, salt, now, .. } = *inputs;
-    let mut evidence = Evidence { spoken: Vec::new(), refused: Vec::new(), findings: Vec::new(), replication: &[] };
+    let mut evidence = Evidence {
+        spoken: Vec::new(),
+        refused: Vec::new(),
+        findings: Vec::new(),
+        replication: &[],
+        users: BTreeMap::new(),
+    };
     let mut uids: BTreeMap<&str, &str> = BTreeMap::new();
     let mut asked = false;
     for cluster in &clusters.clusters {
-        if cluster.retired.as_ref().and_then(super::super::clusters::Retired::until).is_some_and(|until| until <= now) {
+        if cluster.is_over(now) {
             continue;
         }
         let answer = answers.iter().find(|answer| answer.cluster == cluster.name);
@@ -129,10 +137,57 @@ pub(super) fn weigh<'a>(inputs: &Inputs<'a>) -> Evidence<'a> {
         evidence.findings.push(found("EC211", message));
     }
     evidence.settings(policy, registry);
+    evidence.users = users(inputs, &evidence);
     evidence
 }
 
+/// Returns who pulls from each destination: clusters that declare it, or, where they declare no registry, name an image of
+/// it. A cluster that is not asked any more and manifests tell nobody's needs there; a standby needs what its original does.
+fn users<'a>(inputs: &Inputs<'a>, evidence: &Evidence<'a>) -> BTreeMap<&'a RegistryId, Vec<String>> {
+    let Inputs { policy, clusters, now, .. } = *inputs;
+    let mut users: BTreeMap<&RegistryId, Vec<String>> = BTreeMap::new();
+    if evidence.replication.is_empty() {
+        return users;
+    }
+    let hosts = policy.hosts();
+    let tells = |cluster: &Cluster| {
+        !cluster.is_over(now) && !matches!(cluster.source, None | Some(ClusterSource::Manifests(_)))
+    };
+    for cluster in clusters.clusters.iter().filter(|cluster| !cluster.is_over(now)) {
+        let spoken = evidence.spoken.iter().find(|spoken| spoken.cluster.name == cluster.name);
+        let original = cluster.standby_of.as_deref();
+        let original = clusters.clusters.iter().find(|other| Some(other.name.as_str()) == original);
+        let is_told = match cluster.source {
+            Some(ClusterSource::Manifests(_)) => false,
+            Some(_) => true,
+            None => spoken.is_some() || original.is_some_and(tells),
+        };
+        if !is_told {
+            continue;
+        }
+        let named: BTreeSet<RegistryId> = if cluster.registries.is_empty() {
+            let references = spoken.into_iter().flat_map(|spoken| &spoken.inventory.references);
+            let images = references.map(|reference| ImageRef::parse(&reference.image, &hosts));
+            images.filter_map(|image| if let ImageRef::Ecr(key) = image { Some(key.registry) } else { None }).collect()
+        } else {
+            cluster.registries.iter().map(|registry| registry.0.clone()).collect()
+        };
+        for rule in evidence.replication.iter().filter(|rule| named.contains(&rule.destination)) {
+            let known = users.entry(&rule.destination).or_default();
+            if known.last() != Some(&cluster.name) {
+                known.push(cluster.name.clone());
+            }
+        }
+    }
+    users
+}
+
 impl<'a> Evidence<'a> {
+    /// Returns the clusters that pull from a destination of the replication, in the order of their declaration.
+    pub(super) fn users_of(&self, destination: &RegistryId) -> &[String] {
+        self.users.get(destination).map_or(&[], Vec::as_slice)
+    }
+
     /// Tells what does not decide and could not be read.
     fn unread(&mut self, cluster: &Cluster, inventory: &Inventory) {
         let unread = |kind: &&KindRead| {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::names::is_image;
 use crate::error::{Error, Result};
 use crate::images::{HostMap, ImageRef};
 
@@ -37,6 +38,10 @@ impl KeptImage {
                 problem,
                 hint: "REFERENCE [until=YYYY-MM-DD] [because=…]".to_owned(),
             };
+            // It would keep nothing, and nobody would know.
+            if !is_image(image, true) {
+                return Err(wrong(format!("{image:?} is no image, as in app:v2, app:rel-* or app@sha256:…")));
+            }
             let mut until = None;
             for word in words {
                 match word.split_once('=') {
@@ -100,7 +105,19 @@ mod tests {
         let kept = KeptImage::parse_list("keep.txt", text, now).unwrap();
         let told: Vec<_> = kept.iter().map(|kept| (kept.image.as_str(), kept.source.as_str())).collect();
         assert_eq!(told, [("app:v3", "keep.txt:2"), ("app:rel-*", "keep.txt:5")]);
-        for wrong in ["app:v1 until=soon", "app:v1 app:v2"] {
+        let digest = "a".repeat(64);
+        let images = [
+            "app",
+            "team/web",
+            "app:*",
+            &format!("app:v1@sha256:{digest}"),
+            "docker.io/library/nginx:1.?",
+            "localhost:5000/a:b",
+        ];
+        assert_eq!(KeptImage::parse_list("keep.txt", &images.join("\n"), now).unwrap().len(), images.len());
+        let short = format!("app@sha256:{}", &digest[1..]);
+        let globs = ["team/*:v1", "app:[ab]", "app:rel-*@sha256:12"];
+        for wrong in ["app:v1 until=soon", "app:v1 app:v2", &short, "App:v1", "app:v 1", "/"].into_iter().chain(globs) {
             assert!(
                 KeptImage::parse_list("keep.txt", wrong, now).unwrap_err().to_string().starts_with("keep.txt:1:1: "),
                 "{wrong}"

@@ -6,7 +6,7 @@ use super::super::policy::Policy;
 use super::super::snapshot::{PullThroughRule, ReplicationRule};
 use super::hidden::follows;
 use crate::images::maps::{Readable, Spelling, below};
-use crate::images::{Digest, ImageKey, ImageRef, Maps, RegistryId};
+use crate::images::{Digest, HostMap, ImageKey, ImageRef, Maps, RegistryId};
 
 /// Which entry of which repository a reference means.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,29 @@ pub(in crate::ecr) struct Meaning {
     /// The registry of the image, where it is one of ECR.
     pub(in crate::ecr) registry: Option<RegistryId>,
     pub(in crate::ecr) bare: Option<Digest>,
+}
+
+/// Returns whether a text is an image as people write it for a registry, with or without a host; its tag may be a glob where
+/// there is no digest.
+pub(in crate::ecr) fn is_image(text: &str, globs: bool) -> bool {
+    let plain = match text.rsplit_once(':') {
+        Some((name, tag)) if globs && !tag.contains('/') && !text.contains('@') => {
+            format!("{name}:{}", tag.replace(['*', '?'], "x"))
+        }
+        _ => text.to_owned(),
+    };
+    let anywhere = RegistryId::new("000000000000", "us-east-1");
+    !matches!(
+        ImageRef::parse(&whole(&plain, &anywhere), &HostMap::default()),
+        ImageRef::Unparsed(_) | ImageRef::Bare(_)
+    )
+}
+
+/// Returns an image with the host of a registry, where it has none.
+fn whole(text: &str, registry: &RegistryId) -> String {
+    let first = text.split('/').next().unwrap_or_default();
+    let has_host = text.contains('/') && (first.contains(['.', ':']) || first == "localhost");
+    if has_host { text.to_owned() } else { format!("{}/{text}", registry.host()) }
 }
 
 /// Every way a name can lead to the managed registry.
@@ -62,9 +85,7 @@ impl<'a> Names<'a> {
 
     /// Returns a reference as people write it in lists for this registry: without a host it is one of its images.
     pub(in crate::ecr) fn own(&self, text: &str) -> String {
-        let first = text.split('/').next().unwrap_or_default();
-        let has_host = text.contains('/') && (first.contains(['.', ':']) || first == "localhost");
-        if has_host { text.to_owned() } else { format!("{}/{text}", self.managed.host()) }
+        whole(text, self.managed)
     }
 
     /// Returns whether a repository of a registry is, or leads to, the one of the same name here.

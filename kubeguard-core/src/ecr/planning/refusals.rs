@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::clusters::{Cluster, Clusters};
 use super::super::findings::found;
 use super::super::iam;
 use super::super::plan::{PlanFinding, RefusalReason, Refused};
@@ -11,7 +10,6 @@ use super::super::snapshot::{ProblemKind, Reading, RegistrySnapshot, RepositoryS
 use super::decide::Verdicts;
 use super::evidence::Evidence;
 use super::usage::{Judged, Usage};
-use crate::images::RegistryId;
 
 /// Who refuses what; by repository.
 #[derive(Default)]
@@ -76,19 +74,12 @@ impl Refusals {
     }
 
     /// What is deleted here is deleted there: whoever pulls there must be known.
-    pub(super) fn of_replicas(
-        &mut self,
-        name: &str,
-        evidence: &Evidence<'_>,
-        usage: &Usage,
-        policy: &Policy,
-        clusters: &Clusters,
-    ) {
+    pub(super) fn of_replicas(&mut self, name: &str, evidence: &Evidence<'_>, usage: &Usage, policy: &Policy) {
         for rule in evidence.replication.iter().filter(|rule| rule.deletes) {
             let covers =
                 rule.prefixes.is_empty() || rule.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
             let nobody = policy.replication.no_users.iter().any(|known| known.0 == rule.destination);
-            if covers && !nobody && users_of(&rule.destination, clusters).is_empty() {
+            if covers && !nobody && evidence.users_of(&rule.destination).is_empty() {
                 let message = format!(
                     "deletions reach {}, and no declared cluster pulls there ({} use the repository)",
                     rule.destination,
@@ -136,10 +127,4 @@ impl Refusals {
             verdicts.refuse();
         }
     }
-}
-
-/// Returns the clusters that pull from a registry, as they declare it.
-pub(super) fn users_of(registry: &RegistryId, clusters: &Clusters) -> Vec<String> {
-    let pulls = |cluster: &&Cluster| cluster.registries.iter().any(|known| known.0 == *registry);
-    clusters.clusters.iter().filter(pulls).map(|cluster| cluster.name.clone()).collect()
 }

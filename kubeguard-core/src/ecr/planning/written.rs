@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::super::clusters::{Cluster, ClusterSource, Clusters};
+use super::super::clusters::{Cluster, ClusterSource};
 use super::super::plan::{
     Class, Decision, PlannedCluster, PlannedImage, PlannedInventory, PlannedReplication, PlannedRepository,
     PlannedRetired, Resolved, ResolvedRule, Summary, Vote, VoteKind,
@@ -13,7 +13,7 @@ use super::super::policy::{Policy, Rule, Window};
 use super::super::snapshot::{ReplicationRule, RepositorySnapshot, Status};
 use super::decide::{Verdicts, orders};
 use super::evidence::Evidence;
-use super::refusals::{Refusals, users_of};
+use super::refusals::Refusals;
 use super::usage::Judged;
 use super::votes::Moment;
 use crate::images::Inventory;
@@ -204,12 +204,12 @@ pub(super) fn planned_inventory(inventory: &Inventory, cluster: &str) -> Planned
     }
 }
 
-pub(super) fn planned_replication(rule: &ReplicationRule, clusters: &Clusters) -> PlannedReplication {
+pub(super) fn planned_replication(rule: &ReplicationRule, evidence: &Evidence<'_>) -> PlannedReplication {
     PlannedReplication {
         destination: rule.destination.to_string(),
         prefixes: rule.prefixes.clone(),
         deletes: rule.deletes,
-        users: users_of(&rule.destination, clusters),
+        users: evidence.users_of(&rule.destination).to_vec(),
     }
 }
 

@@ -111,14 +111,14 @@ impl Pattern {
     /// Compiles a glob or a `/regex/`; both must match all of a name.
     ///
     /// # Errors
-    /// In words, when it is empty or no regex.
+    /// In words, when it is empty, no regex, or a glob of another language.
     pub fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("an empty pattern matches nothing; leave it out".to_owned());
         }
         let inner = match text.strip_prefix('/').and_then(|text| text.strip_suffix('/')) {
             Some(regex) if !regex.is_empty() => format!("(?:{regex})"),
-            _ => glob(text),
+            _ => glob(text)?,
         };
         let regex = Regex::new(&format!(r"\A{inner}\z"));
         let regex = regex.map_err(|error| {
@@ -136,7 +136,15 @@ impl Pattern {
 }
 
 /// Translates `*` (within a segment), `**` (across segments) and `?`.
-fn glob(text: &str) -> String {
+///
+/// # Errors
+/// When it holds a mark that means something in other patterns and is in no name: it would match nothing.
+fn glob(text: &str) -> Result<String, String> {
+    if let Some(mark) = text.chars().find(|c| c.is_whitespace() || c.is_control() || r"[]{}()|\^$".contains(*c)) {
+        return Err(format!(
+            "{text:?} is no glob: {mark:?} is in no name; write *, ** and ?, or a regular expression as /…/"
+        ));
+    }
     let mut regex = String::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -149,7 +157,7 @@ fn glob(text: &str) -> String {
         regex.push_str(&piece);
         rest = rest.get(step..).unwrap_or_default();
     }
-    regex
+    Ok(regex)
 }
 
 impl PartialEq for Pattern {

@@ -30,8 +30,9 @@ impl CleanState {
                         place
                     }
                 };
-                history.entries[place].manifest_read_at = Some(registry.taken_at);
-                history.entries[place].last_seen = Some(registry.taken_at);
+                let entry = &mut history.entries[place];
+                entry.manifest_read_at = entry.manifest_read_at.max(Some(registry.taken_at));
+                entry.last_seen = entry.last_seen.max(Some(registry.taken_at));
             }
         }
         state

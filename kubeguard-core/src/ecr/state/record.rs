@@ -73,13 +73,17 @@ impl CleanState {
     /// Returns the state after a plan that was made of these inputs.
     ///
     /// A plan in which a repository was refused for its evidence neither counts for the quarantine there nor ends it.
+    /// Plans may be recorded in another order than they were made in: an older one than the newest known adds what it
+    /// saw in use, ends the quarantines that its votes end, and counts for none.
     #[must_use]
     pub fn after(&self, plan: &Plan, inputs: &Inputs<'_>) -> Self {
         let now = plan.created_at;
         let mut state = self.clone();
-        state.updated_at = now;
-        if state.plans.last().is_none_or(|last| last.at != now) {
-            state.plans.push(RecordedPlan { sha256: plan.sha256.clone(), at: now });
+        let late = state.plans.last().is_some_and(|last| last.at > now);
+        state.updated_at = state.updated_at.max(now);
+        let place = state.plans.partition_point(|known| known.at < now);
+        if state.plans.get(place).is_none_or(|known| known.at != now) {
+            state.plans.insert(place, RecordedPlan { sha256: plan.sha256.clone(), at: now });
         }
         state.clusters(plan);
         // A cap says nothing against what was found.
@@ -97,14 +101,19 @@ impl CleanState {
             let entries = repositories.entry(image.repository.clone()).or_default();
             let known = entries.get(&image.digest);
             let used = recorded.get(&image.repository).and_then(|entries| entries.get(&image.digest));
-            let entry = seen(known, image, used, refused.contains(image.repository.as_str()), now);
+            let evidence = match (refused.contains(image.repository.as_str()), late) {
+                (true, _) => Row::Untouched,
+                (false, true) => Row::Late,
+                (false, false) => Row::Next,
+            };
+            let entry = seen(known, image, used, evidence, now);
             entries.insert(image.digest, entry);
         }
         for repository in &inputs.registry.repositories {
             let Some(entries) = repositories.get_mut(&repository.repository.name) else { continue };
             for digest in &repository.manifests_read {
                 if let Some(entry) = entries.get_mut(digest) {
-                    entry.manifest_read_at = Some(inputs.registry.taken_at);
+                    entry.manifest_read_at = entry.manifest_read_at.max(Some(inputs.registry.taken_at));
                 }
             }
         }
@@ -226,12 +235,23 @@ impl CleanState {
     }
 }
 
+/// What a plan means for the row of plans in which an entry is a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    /// It goes on with this plan, or ends.
+    Next,
+    /// A newer plan is in it already: it may end before that one.
+    Late,
+    /// The plan says nothing of it.
+    Untouched,
+}
+
 /// Returns what is known of an entry after a plan has seen it.
 fn seen(
     known: Option<&EntryHistory>,
     image: &PlannedImage,
     recorded: Option<&Recorded>,
-    refused: bool,
+    row: Row,
     now: Timestamp,
 ) -> EntryHistory {
     let first = known.is_none();
@@ -245,9 +265,13 @@ fn seen(
         manifest_read_at: None,
         last_seen: None,
     });
-    entry.last_seen = Some(now);
-    entry.tags.retain(|known| image.tags.contains(&known.tag));
-    for tag in &image.tags {
+    // What a newer look has seen of its tags holds.
+    let newest = entry.last_seen.is_none_or(|seen| seen <= now);
+    entry.last_seen = entry.last_seen.max(Some(now));
+    if newest {
+        entry.tags.retain(|known| image.tags.contains(&known.tag));
+    }
+    for tag in image.tags.iter().filter(|_| newest) {
         if !entry.tags.iter().any(|known| known.tag == *tag) {
             // What was there when we first looked was not put there today.
             let first_seen = if first { image.pushed_at.unwrap_or(now) } else { now };
@@ -260,14 +284,19 @@ fn seen(
         entry.last_used_by = Some(used.by.clone());
     }
     let used = image.kept.iter().find(|vote| matches!(vote.vote, VoteKind::InUse | VoteKind::Standby));
-    if let Some(vote) = used {
+    if let Some(vote) = used.filter(|_| entry.last_used.is_none_or(|known| known <= now)) {
         entry.last_used = Some(now);
         entry.last_used_by = Some(vote.by.clone());
     }
-    if refused {
+    let candidate = image.candidate || image.decision != Decision::Keep;
+    if row == Row::Late && !candidate {
+        entry.candidate_plans.retain(|plan| *plan > now);
+        entry.candidate_since = entry.candidate_plans.first().copied();
+    }
+    if row != Row::Next {
         return entry;
     }
-    if image.candidate || image.decision != Decision::Keep {
+    if candidate {
         // Whoever used it since has begun the row anew.
         if entry.candidate_since.is_some_and(|since| entry.last_used.is_some_and(|used| used > since)) {
             entry.candidate_since = None;

@@ -31,16 +31,30 @@ impl CleanState {
             let namespace = reference.namespace.as_deref().unwrap_or("-");
             let by = format!("{}/{namespace}/{}/{}", inventory.cluster, reference.kind, reference.name);
             for key in keys(&image, &self.registry) {
-                let used = KeyUse { key: key.clone(), last: inventory.taken_at, by: by.clone() };
-                let known = newest.entry(key).or_insert_with(|| used.clone());
-                // At one time several use it: the first by name is told, whatever the order.
-                if known.last < used.last || known.last == used.last && used.by < known.by {
-                    *known = used;
-                }
+                add(&mut newest, KeyUse { key, last: inventory.taken_at, by: by.clone() });
             }
         }
         self.uses = newest.into_values().collect();
         self.updated_at = self.updated_at.max(inventory.taken_at);
+    }
+
+    /// Takes over the uses that another state of the same registry has recorded; of each key the newest stays.
+    pub fn merge_uses(&mut self, other: &Self) {
+        let mut newest: BTreeMap<String, KeyUse> =
+            std::mem::take(&mut self.uses).into_iter().map(|used| (used.key.clone(), used)).collect();
+        for used in &other.uses {
+            add(&mut newest, used.clone());
+        }
+        self.uses = newest.into_values().collect();
+        self.updated_at = self.updated_at.max(other.updated_at);
+    }
+}
+
+/// Keeps the newer of two uses of a key. At one time several use it: the first by name is told, whatever the order.
+fn add(newest: &mut BTreeMap<String, KeyUse>, used: KeyUse) {
+    let known = newest.entry(used.key.clone()).or_insert_with(|| used.clone());
+    if known.last < used.last || known.last == used.last && used.by < known.by {
+        *known = used;
     }
 }
 
