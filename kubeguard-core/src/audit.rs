@@ -26,7 +26,7 @@ use std::sync::LazyLock;
 
 pub use engine::{Audited, audit, audited};
 pub use facts::{Builder, Facts, Gap, Origin};
-pub use needs::{Fact, Need, Needs, needs};
+pub use needs::{Fact, Need, Needs, needs, union};
 pub use report::{AuditReport, Evidence, Finding, ObjectName, Proof, Remedy, Severity, Skipped, Summary};
 pub use rule::{Check, Context, Findings, Fold, Policy, Rule};
 pub use selection::{Selection, UnknownRule};
@@ -39,6 +39,13 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     rules.sort_by_key(|rule| rule.id);
     rules
 });
+
+/// Returns the numbers of the rule tables that a policy file may change.
+#[must_use]
+pub fn thresholds() -> Vec<crate::models::thresholds::Threshold> {
+    // Families add theirs here.
+    Vec::new()
+}
 
 /// Returns every rule, by id.
 #[must_use]

@@ -33,6 +33,7 @@ pub mod error;
 pub mod gather;
 pub mod images;
 pub mod kinds;
+pub mod models;
 pub mod pods;
 pub mod policies;
 pub mod scheduling;

@@ -3,10 +3,27 @@
 //! The rules are those of the scheduler's filters `NodeName`, `NodeAffinity` and `TaintToleration`
 //! (`k8s.io/component-helpers/scheduling/corev1`). Room on a node, preferences, volumes and topology are not looked at: they
 //! pass, and these do not.
+//!
+//! Beside it what a pod asks for ([`pod_request`]), what nodes have left ([`rooms`]), and numbers that may be percentages
+//! ([`int_or_percent`]): the arithmetic that models share.
+
+mod count;
+mod eligible;
+mod requests;
+mod rooms;
 
 use serde_json::Value;
 
-use crate::kinds::{Kind, ObjectMeta, message};
+pub use count::{NotACount, Round, int_or_percent};
+pub use eligible::{Eligibility, Obstacle, Placed, eligible};
+pub use requests::{
+    Amounts, EffectiveContainer, EffectivePod, HostPort, Unparsed, amounts, effective_resources, pod_level_default,
+    pod_request, shown,
+};
+pub use rooms::{NodeRoom, PortSet, Rooms, rooms};
+
+use crate::audit::kinds::LabelSelector;
+use crate::kinds::{Kind, ObjectMeta, Time, message};
 
 message! {
     /// The fields of a pod's spec that say where it may run.
@@ -19,9 +36,31 @@ message! {
 }
 
 message! {
-    /// Affinity, as far as it names nodes.
+    /// Required affinity to nodes, to pods, and against pods.
     struct Affinity {
         1 node_affinity: {NodeAffinity},
+        2 pod_affinity: {PodAffinity},
+        3 pod_anti_affinity: {PodAffinity},
+    }
+}
+
+message! {
+    /// Which pods are wanted near, or far; preferences are not read.
+    struct PodAffinity {
+        #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+        1 required: [{PodAffinityTerm}],
+    }
+}
+
+message! {
+    /// Pods, and what counts as near.
+    struct PodAffinityTerm {
+        1 label_selector: {LabelSelector},
+        2 namespaces: [String],
+        3 topology_key: String,
+        4 namespace_selector: {LabelSelector},
+        5 match_label_keys: [String],
+        6 mismatch_label_keys: [String],
     }
 }
 
@@ -89,6 +128,7 @@ message! {
         1 key: String,
         2 value: String,
         3 effect: String,
+        4 time_added: {Time},
     }
 }
 
@@ -152,6 +192,17 @@ impl PlaceNode {
     }
 }
 
+/// What the controller of `DaemonSet`s lets every pod of theirs tolerate: `AddOrUpdateDaemonPodTolerations` without the
+/// one for the host's network.
+pub const DAEMON_TOLERATES: [(&str, &str); 6] = [
+    ("node.kubernetes.io/not-ready", "NoExecute"),
+    ("node.kubernetes.io/unreachable", "NoExecute"),
+    ("node.kubernetes.io/disk-pressure", "NoSchedule"),
+    ("node.kubernetes.io/memory-pressure", "NoSchedule"),
+    ("node.kubernetes.io/pid-pressure", "NoSchedule"),
+    ("node.kubernetes.io/unschedulable", "NoSchedule"),
+];
+
 impl Placement {
     /// Reads the fields from a pod's spec.
     #[must_use]
@@ -164,14 +215,7 @@ impl Placement {
     /// The list is that of `AddOrUpdateDaemonPodTolerations` without the one for the host's network.
     #[must_use]
     pub fn of_daemon(mut self) -> Self {
-        for (key, effect) in [
-            ("node.kubernetes.io/not-ready", "NoExecute"),
-            ("node.kubernetes.io/unreachable", "NoExecute"),
-            ("node.kubernetes.io/disk-pressure", "NoSchedule"),
-            ("node.kubernetes.io/memory-pressure", "NoSchedule"),
-            ("node.kubernetes.io/pid-pressure", "NoSchedule"),
-            ("node.kubernetes.io/unschedulable", "NoSchedule"),
-        ] {
+        for (key, effect) in DAEMON_TOLERATES {
             self.tolerations.push(Toleration {
                 key: key.to_owned(),
                 operator: "Exists".to_owned(),
@@ -199,7 +243,7 @@ impl Placement {
         let labels = &node.metadata.labels;
         let required = self.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref()?.required.as_ref());
         self.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value))
-            && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| term.matches(node)))
+            && required.is_none_or(|required| required.matches(node))
     }
 
     /// Returns whether every taint of a node that keeps pods away is tolerated.
@@ -211,18 +255,38 @@ impl Placement {
 }
 
 impl NodeSelectorTerm {
-    /// Returns whether a node matches all requirements; a term without any matches nothing.
-    fn matches(&self, node: &PlaceNode) -> bool {
+    /// Returns whether a node matches all requirements; a term without any, or with one that is not valid, matches
+    /// nothing.
+    fn matches(&self, node: &impl Placed) -> bool {
         let has_some = !self.match_expressions.is_empty() || !self.match_fields.is_empty();
-        let by_label =
-            |one: &NodeSelectorRequirement| one.matches(node.metadata.labels.get(&one.key).map(String::as_str));
+        let valid = self.match_expressions.iter().all(NodeSelectorRequirement::is_valid);
+        let by_label = |one: &NodeSelectorRequirement| one.matches(node.label(&one.key));
         has_some
+            && valid
             && self.match_expressions.iter().all(by_label)
-            && self.match_fields.iter().all(|one| one.matches_name(&node.metadata.name))
+            && self.match_fields.iter().all(|one| one.matches_name(node.name()))
+    }
+}
+
+impl NodeSelector {
+    /// Returns whether one term matches a node.
+    #[must_use]
+    pub fn matches(&self, node: &impl Placed) -> bool {
+        self.node_selector_terms.iter().any(|term| term.matches(node))
     }
 }
 
 impl NodeSelectorRequirement {
+    /// Returns whether the API's own parser takes it: the operator is known and has as many values as it wants.
+    fn is_valid(&self) -> bool {
+        match self.operator.as_str() {
+            "In" | "NotIn" => !self.values.is_empty(),
+            "Exists" | "DoesNotExist" => self.values.is_empty(),
+            "Gt" | "Lt" => matches!(self.values.as_slice(), [one] if one.parse::<i64>().is_ok()),
+            _ => false,
+        }
+    }
+
     fn matches(&self, label: Option<&str>) -> bool {
         let named = label.is_some_and(|label| self.values.iter().any(|value| value == label));
         let compared = |order: std::cmp::Ordering| {

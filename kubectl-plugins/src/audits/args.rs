@@ -8,8 +8,10 @@ use kubeguard_core::audit::baseline::Baseline;
 use kubeguard_core::audit::facts::Version;
 use kubeguard_core::audit::snapshot::Keep;
 use kubeguard_core::audit::suppress::IgnoreList;
-use kubeguard_core::audit::{Policy, rules};
+use kubeguard_core::audit::{Policy, rules, thresholds};
 use kubeguard_core::error::{Error, Result};
+use kubeguard_core::models::measurements::Measurements;
+use kubeguard_core::models::thresholds::Thresholds;
 use kubeguard_core::pods::SidecarTable;
 
 use super::usage;
@@ -138,6 +140,12 @@ pub(super) struct AuditCommandArgs {
     /// File with sidecars beside the known ones
     #[arg(long, value_name = "FILE")]
     sidecar_table: Option<PathBuf>,
+    /// File with thresholds of rules and hold times that differ: kind Policy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// File with measured times, as `kubectl guard rollout settle --store` writes it
+    #[arg(long, value_name = "FILE")]
+    measurements: Option<PathBuf>,
     /// Version of Kubernetes that files are judged for [default: the newest known]
     #[arg(long, value_name = "X.Y", value_parser = version)]
     kube_version: Option<Version>,
@@ -173,6 +181,14 @@ impl AuditCommandArgs {
         if let Some(path) = &self.sidecar_table {
             let (file, text) = read(path)?;
             policy.sidecars = SidecarTable::with(&file, &text).map_err(|error| usage(error.to_string(), ""))?;
+        }
+        if let Some(path) = &self.policy {
+            let (file, text) = read(path)?;
+            (policy.thresholds, policy.holds) = Thresholds::parse(&file, &text, &thresholds())?;
+        }
+        if let Some(path) = &self.measurements {
+            let (file, text) = read(path)?;
+            policy.measurements = Some(Measurements::parse(&file, &text)?);
         }
         if let Some(path) = &self.ignore_file {
             let (file, text) = read(path)?;

@@ -11,6 +11,7 @@ use super::report::{ObjectName, Proof, Severity};
 use super::rule::{Check, Context, Findings, Fold, Policy, Rule};
 use super::suppress::{Asked, Entry, Flaw, IGNORE, parse};
 use crate::audit::text::Labels;
+use crate::models::declared;
 
 pub(super) const EXPIRED: &str = "SUP-001";
 pub(super) const REASONLESS: &str = "SUP-002";
@@ -22,7 +23,7 @@ pub(super) const MALFORMED: &str = "ANN-001";
 const CONTAINERS: &[&str] =
     &["kubeguard.dev/main-containers", "kubeguard.dev/sidecar-containers", "kubeguard.dev/non-critical"];
 /// Annotations of ours with free text; families add theirs here, so that a misspelt one is seen.
-const KNOWN: &[&str] = &[IGNORE, "kubeguard.dev/needs", "kubeguard.dev/provides", "kubeguard.dev/node-critical"];
+const KNOWN: &[&str] = &[IGNORE];
 
 /// Returns whether a rule is about suppressions: it can be neither suppressed nor baselined.
 pub(super) fn is_own(rule: &str) -> bool {
@@ -252,7 +253,16 @@ fn malformed<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
                             context.finding(object, message).key(format!("{name} {lost}")).evidence(&path, value),
                         );
                     }
-                } else if !KNOWN.contains(&name) {
+                } else if let Some(problem) = declared::problem(name, value) {
+                    let message = format!("annotation {name} does not read, so it states nothing: {problem}");
+                    findings.push(context.finding(object, message).key(name).evidence(&path, value));
+                } else if let Some(lost) = declared::named_container(name) {
+                    let Some(there) = containers(context.facts, object) else { continue };
+                    if !there.contains(lost) {
+                        let message = format!("annotation {name} names container {lost}, which is not there");
+                        findings.push(context.finding(object, message).key(name).evidence(&path, value));
+                    }
+                } else if !KNOWN.contains(&name) && !declared::is_known(name) {
                     let message = format!("annotation {name} is none that kubeguard knows: it has no effect");
                     findings.push(context.finding(object, message).key(name).evidence(&path, value));
                 }

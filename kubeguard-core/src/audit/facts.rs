@@ -8,9 +8,10 @@ mod defaults;
 mod lookup;
 mod owners;
 mod pod;
+mod workload;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -21,6 +22,7 @@ pub use defaults::job_backoff_limit;
 pub use lookup::{Endpoints, Port, resolve};
 pub use owners::Link;
 pub use pod::{Condition, ContainerStatus, Ended, Pod, PodStatus, State};
+pub use workload::ReadyAfter;
 
 use super::kinds::{self, PodSpec};
 use super::needs::Fact;
@@ -121,8 +123,10 @@ impl<T> std::ops::Deref for Of<T> {
 }
 
 /// An object of a kind that this crate does not declare.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Custom {
+    /// What it is.
+    pub(crate) fact: Fact,
     /// Its kind.
     pub kind: Text,
     /// The object, without metadata and pod template.
@@ -265,8 +269,8 @@ macro_rules! tables {
                 match fact {
                     Fact::Pod => self.pods.get(index).map(|object| object as &dyn Object),
                     $(Fact::$fact => self.$table.get(index).map(|object| object as &dyn Object),)*
-                    Fact::Route | Fact::CustomCarrier => self.of(fact).nth(index),
                     Fact::Event | Fact::Served => None,
+                    _ => self.of(fact).nth(index),
                 }
             }
 
@@ -275,11 +279,11 @@ macro_rules! tables {
                 match fact {
                     Fact::Pod => Box::new(self.pods.iter().map(|object| object as &dyn Object)),
                     $(Fact::$fact => Box::new(self.$table.iter().map(|object| object as &dyn Object)),)*
-                    Fact::Route | Fact::CustomCarrier => {
+                    Fact::Event | Fact::Served => Box::new(std::iter::empty()),
+                    _ => {
                         let of = self.custom.iter().filter(move |object| object.fact() == fact);
                         Box::new(of.map(|object| object as &dyn Object))
                     }
-                    Fact::Event | Fact::Served => Box::new(std::iter::empty()),
                 }
             }
 
@@ -297,10 +301,8 @@ macro_rules! tables {
                 match fact {
                     Fact::Pod => self.pods.retain(|object| stays(&object.meta)),
                     $(Fact::$fact => self.$table.retain(|object| stays(&object.meta)),)*
-                    Fact::Route | Fact::CustomCarrier => {
-                        self.custom.retain(|object| object.fact() != fact || stays(&object.meta));
-                    }
                     Fact::Event | Fact::Served => {}
+                    _ => self.custom.retain(|object| object.fact() != fact || stays(&object.meta)),
                 }
             }
 
@@ -342,6 +344,17 @@ tables! {
     LimitRange limit_ranges: kinds::LimitRange, "";
     ValidatingWebhookConfiguration validating_webhooks: kinds::ValidatingWebhookConfiguration, "";
     MutatingWebhookConfiguration mutating_webhooks: kinds::MutatingWebhookConfiguration, "";
+    PriorityClass priority_classes: kinds::PriorityClass, "";
+    ResourceQuota quotas: kinds::ResourceQuota, "";
+    ConfigMap config_maps: kinds::ConfigMap, "";
+    PersistentVolume volumes: kinds::PersistentVolume, "";
+    PersistentVolumeClaim claims: kinds::PersistentVolumeClaim, "";
+    ControllerRevision revisions: kinds::ControllerRevision, "";
+    Role roles_of_namespaces: kinds::Role, "";
+    RoleBinding role_bindings: kinds::RoleBinding, "";
+    ClusterRole cluster_roles: kinds::ClusterRole, "";
+    ClusterRoleBinding cluster_role_bindings: kinds::ClusterRoleBinding, "";
+    PodMetrics pod_metrics: kinds::PodMetrics, "";
 }
 
 /// An object's place: its table and its index there.
@@ -376,7 +389,7 @@ impl Object for Pod {
 
 impl Object for Of<Custom> {
     fn fact(&self) -> Fact {
-        if self.kind.ends_with("Route") { Fact::Route } else { Fact::CustomCarrier }
+        self.body.fact
     }
 
     fn api_version(&self) -> &str {
@@ -453,6 +466,7 @@ pub struct Facts {
     children_by_name: HashMap<(Fact, Text, Text), Vec<Place>>,
     selectors: lookup::Selectors,
     by_node: HashMap<Text, Vec<u32>>,
+    rooms: OnceLock<crate::scheduling::Rooms>,
 }
 
 impl Facts {
@@ -562,6 +576,17 @@ impl Facts {
     pub fn node(&self, name: &str) -> Option<&Of<kinds::Node>> {
         let at = self.tables.nodes.binary_search_by(|node| (*node.meta.name).cmp(name)).ok()?;
         self.tables.nodes.get(at)
+    }
+
+    /// Returns the objects of an optional kind, as in `NodePool`, by namespace and name.
+    pub fn custom_of(&self, fact: Fact) -> impl Iterator<Item = &Of<Custom>> {
+        self.tables.custom.iter().filter(move |object| object.body.fact == fact)
+    }
+
+    /// Returns what the nodes have left; summed once, when it is first asked for.
+    #[must_use]
+    pub fn rooms(&self) -> &crate::scheduling::Rooms {
+        self.rooms.get_or_init(|| crate::scheduling::rooms(&self.tables.nodes, &self.tables.pods))
     }
 
     /// Returns what happened to the object of a uid.

@@ -4,11 +4,13 @@
 //! tenth of the size.
 
 mod cluster;
+mod fleet;
 mod network;
 mod template;
 mod workloads;
 
 pub use cluster::*;
+pub use fleet::*;
 pub use network::*;
 pub use template::*;
 pub use workloads::*;

@@ -36,6 +36,27 @@ pub enum Fact {
     CustomCarrier,
     /// Which groups and kinds the server serves.
     Served,
+    PriorityClass,
+    ResourceQuota,
+    ConfigMap,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    ControllerRevision,
+    Role,
+    RoleBinding,
+    ClusterRole,
+    ClusterRoleBinding,
+    PodMetrics,
+    /// Optional kinds follow: read only where the server serves them, and kept as JSON.
+    NodePool,
+    NodeClaim,
+    NodeClass,
+    NodeReadinessRule,
+    ScaledObject,
+    VerticalPodAutoscaler,
+    TargetGroupBinding,
+    PeerAuthentication,
+    ProxyConfig,
 }
 
 /// Where a kind is kept: group, version, plural, kind, namespaced.
@@ -43,7 +64,7 @@ pub(super) type Row = (&'static str, &'static str, &'static str, &'static str, b
 
 impl Fact {
     /// Every fact.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 43] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
@@ -67,6 +88,26 @@ impl Fact {
         Self::Event,
         Self::CustomCarrier,
         Self::Served,
+        Self::PriorityClass,
+        Self::ResourceQuota,
+        Self::ConfigMap,
+        Self::PersistentVolume,
+        Self::PersistentVolumeClaim,
+        Self::ControllerRevision,
+        Self::Role,
+        Self::RoleBinding,
+        Self::ClusterRole,
+        Self::ClusterRoleBinding,
+        Self::PodMetrics,
+        Self::NodePool,
+        Self::NodeClaim,
+        Self::NodeClass,
+        Self::NodeReadinessRule,
+        Self::ScaledObject,
+        Self::VerticalPodAutoscaler,
+        Self::TargetGroupBinding,
+        Self::PeerAuthentication,
+        Self::ProxyConfig,
     ];
 
     /// Kinds that hold a pod template and are always served.
@@ -131,6 +172,36 @@ impl Fact {
                 ("apps.kruise.io", "v1alpha1", "daemonsets", "DaemonSet", true),
             ],
             Self::Served => &[],
+            Self::PriorityClass => &[("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", false)],
+            Self::ResourceQuota => &[("", "v1", "resourcequotas", "ResourceQuota", true)],
+            Self::ConfigMap => &[("", "v1", "configmaps", "ConfigMap", true)],
+            Self::PersistentVolume => &[("", "v1", "persistentvolumes", "PersistentVolume", false)],
+            Self::PersistentVolumeClaim => &[("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", true)],
+            Self::ControllerRevision => &[("apps", "v1", "controllerrevisions", "ControllerRevision", true)],
+            Self::Role => &[("rbac.authorization.k8s.io", "v1", "roles", "Role", true)],
+            Self::RoleBinding => &[("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", true)],
+            Self::ClusterRole => &[("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", false)],
+            Self::ClusterRoleBinding => {
+                &[("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", false)]
+            }
+            Self::PodMetrics => &[("metrics.k8s.io", "v1beta1", "pods", "PodMetrics", true)],
+            Self::NodePool => &[("karpenter.sh", "v1", "nodepools", "NodePool", false)],
+            Self::NodeClaim => &[("karpenter.sh", "v1", "nodeclaims", "NodeClaim", false)],
+            Self::NodeClass => &[("karpenter.k8s.aws", "v1", "ec2nodeclasses", "EC2NodeClass", false)],
+            Self::NodeReadinessRule => {
+                &[("readiness.node.x-k8s.io", "v1alpha1", "nodereadinessrules", "NodeReadinessRule", false)]
+            }
+            Self::ScaledObject => &[("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject", true)],
+            Self::VerticalPodAutoscaler => {
+                &[("autoscaling.k8s.io", "v1", "verticalpodautoscalers", "VerticalPodAutoscaler", true)]
+            }
+            Self::TargetGroupBinding => {
+                &[("elbv2.k8s.aws", "v1beta1", "targetgroupbindings", "TargetGroupBinding", true)]
+            }
+            Self::PeerAuthentication => {
+                &[("security.istio.io", "v1", "peerauthentications", "PeerAuthentication", true)]
+            }
+            Self::ProxyConfig => &[("networking.istio.io", "v1beta1", "proxyconfigs", "ProxyConfig", true)],
         }
     }
 
@@ -168,7 +239,26 @@ impl Fact {
     /// Returns whether every server has its kinds.
     #[must_use]
     pub const fn is_built_in(self) -> bool {
-        !matches!(self, Self::Route | Self::CustomCarrier)
+        !self.is_custom() && !matches!(self, Self::PodMetrics)
+    }
+
+    /// Returns whether its kinds are kept as JSON.
+    #[must_use]
+    pub const fn is_custom(self) -> bool {
+        matches!(
+            self,
+            Self::Route
+                | Self::CustomCarrier
+                | Self::NodePool
+                | Self::NodeClaim
+                | Self::NodeClass
+                | Self::NodeReadinessRule
+                | Self::ScaledObject
+                | Self::VerticalPodAutoscaler
+                | Self::TargetGroupBinding
+                | Self::PeerAuthentication
+                | Self::ProxyConfig
+        )
     }
 }
 
@@ -289,8 +379,14 @@ const FOLDING: [(Fact, &[Fact]); 2] = [(Fact::Pod, &[Fact::ReplicaSet]), (Fact::
 /// Returns the union of what rules read.
 #[must_use]
 pub fn needs<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Needs {
+    union(rules.into_iter().flat_map(|rule| rule.needs))
+}
+
+/// Returns the union of what is needed: for models, which are no rules.
+#[must_use]
+pub fn union<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Needs {
     let mut lists: BTreeMap<Fact, Listed> = BTreeMap::new();
-    for need in rules.into_iter().flat_map(|rule| rule.needs) {
+    for need in needs {
         let new = Listed { level: need.level, reach: need.reach, narrow: need.narrow };
         let known = lists.entry(need.fact).or_insert(new);
         known.level = known.level.max(need.level);

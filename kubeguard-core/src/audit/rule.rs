@@ -10,6 +10,9 @@ use super::kinds;
 use super::needs::{Fact, Need};
 use super::report::{ObjectName, Proof, Remedy, Severity};
 use crate::gather::selector::Selector;
+use crate::models::Calculation;
+use crate::models::measurements::Measurements;
+use crate::models::thresholds::Thresholds;
 use crate::pods::{Class, Member, SidecarTable};
 
 /// One rule.
@@ -195,6 +198,10 @@ pub struct Policy {
     pub baseline: super::baseline::Baseline,
     /// Labels of the objects that are judged; all where empty.
     pub labels: Selector,
+    /// Numbers of the rule tables that differ.
+    pub thresholds: Thresholds,
+    /// What somebody measured.
+    pub measurements: Option<Measurements>,
 }
 
 impl Policy {
@@ -374,6 +381,12 @@ impl<'a> Draft<'a> {
     pub fn assuming(mut self, sentence: impl Into<String>) -> Self {
         self.assumptions.push(sentence.into());
         self
+    }
+
+    /// Adds the sum by which it was judged, and what that takes for granted.
+    pub fn calculation(mut self, sum: &Calculation) -> Self {
+        self.assumptions.extend(sum.assumptions());
+        self.detail("calculation", serde_json::to_value(sum).unwrap_or_default())
     }
 
     /// Adds a further fact.

@@ -224,6 +224,27 @@ pub fn read(file: &str, from: impl std::io::Read, mut builder: Builder) -> Resul
     Ok((builder.finish(), header))
 }
 
+/// Reads a snapshot as [`read`] does, and puts objects over it: one of the same kind, namespace and name replaces that of
+/// the snapshot. An object of a kind that the snapshot does not have makes nothing known of the others of that kind.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn read_under(
+    file: &str,
+    from: impl std::io::Read,
+    mut builder: Builder,
+    over: impl IntoIterator<Item = Value>,
+) -> Result<(Facts, Header), Error> {
+    let header = each(file, from, |object| {
+        let _fact = builder.add(object);
+    })?;
+    for object in over {
+        let _fact = builder.add(object);
+    }
+    header.tell(&mut builder);
+    Ok((builder.finish(), header))
+}
+
 /// Reads the objects of a snapshot one after the other, and returns its header.
 ///
 /// # Errors

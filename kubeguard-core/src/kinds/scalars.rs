@@ -168,6 +168,23 @@ pub struct IntOrString {
     text: String,
 }
 
+impl IntOrString {
+    /// Returns the number, where it is one and no text.
+    #[must_use]
+    pub fn number(&self) -> Option<i32> {
+        (self.form == 0).then_some(self.number)
+    }
+}
+
+impl std::str::FromStr for Quantity {
+    type Err = std::convert::Infallible;
+
+    /// Takes any text; [`Quantity::nanos`] says whether it is one.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self { text: text.to_owned() })
+    }
+}
+
 impl From<i32> for IntOrString {
     fn from(number: i32) -> Self {
         Self { form: 0, number, text: String::new() }

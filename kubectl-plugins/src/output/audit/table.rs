@@ -1,6 +1,7 @@
 //! Lines for people, one for each finding.
 
 use kubeguard_core::audit::{AuditReport, Finding};
+use serde_json::Value;
 
 use super::{Frame, ShowAudit, not_judged, style, summary};
 use crate::output::columns;
@@ -36,6 +37,9 @@ impl ShowAudit for Table {
                 let painted = style(finding.severity).paint(word, frame.colour);
                 text.push_str(&line.replacen(word, &painted, 1));
                 text.push('\n');
+                if self.wide {
+                    text.extend(sum(finding).iter().map(|line| format!("  {}\n", printable(line))));
+                }
             }
         }
         text.push_str(&summary(report, frame));
@@ -70,4 +74,14 @@ impl Table {
         row.push(shorten(&printable(&finding.message), MOST));
         row
     }
+}
+
+/// Returns the sum by which a finding was judged: the inequality, what it takes for granted, what turns it round.
+fn sum(finding: &Finding) -> Vec<String> {
+    let Some(sum) = finding.details.get("calculation") else { return Vec::new() };
+    let word = |key: &str| sum.get(key).and_then(Value::as_str);
+    let mut lines: Vec<String> = word("inequality").map(|text| format!("{:<9}{text}", "because")).into_iter().collect();
+    lines.extend(finding.assumptions.iter().map(|text| format!("{:<9}{text}", "assumes")));
+    lines.extend(word("flip").map(|text| format!("{:<9}{text}", "flip")));
+    lines
 }

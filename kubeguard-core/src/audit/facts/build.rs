@@ -49,6 +49,7 @@ pub struct Builder {
     texts: Interner,
     namespace: String,
     kept: Vec<String>,
+    node_images: bool,
     written: BTreeMap<(Fact, String, String), Source>,
 }
 
@@ -72,9 +73,17 @@ impl Builder {
             children_by_name: HashMap::new(),
             selectors: super::lookup::Selectors::default(),
             by_node: HashMap::new(),
+            rooms: std::sync::OnceLock::new(),
         };
         let namespace = "default".to_owned();
-        Self { facts, texts: Interner::default(), namespace, kept: Vec::new(), written: BTreeMap::new() }
+        Self {
+            facts,
+            texts: Interner::default(),
+            namespace,
+            kept: Vec::new(),
+            node_images: false,
+            written: BTreeMap::new(),
+        }
     }
 
     /// Sets the namespace of objects that name none; `default` otherwise.
@@ -85,6 +94,11 @@ impl Builder {
     /// Keeps further annotations of pods, by their whole names.
     pub fn keep_annotations(&mut self, names: impl IntoIterator<Item = String>) {
         self.kept.extend(names);
+    }
+
+    /// Keeps the lists of images that nodes have pulled; they are long, and rules do not read them.
+    pub fn keep_node_images(&mut self) {
+        self.node_images = true;
     }
 
     /// Says which version the server has.
@@ -175,15 +189,15 @@ impl Builder {
                         let event = self.lenient::<kinds::Event>(object, &kind, written.as_deref());
                         self.add_event(&event);
                     }
-                    Fact::Route | Fact::CustomCarrier => self.add_custom(object, &api_version, &kind, written),
                     Fact::Served => {}
+                    _ => self.add_custom(object, &api_version, &kind, written),
                 }
             };
         }
         dispatch!(
             Deployment ReplicaSet StatefulSet DaemonSet ReplicationController Job CronJob PodTemplate Service
             EndpointSlice Ingress PodDisruptionBudget HorizontalPodAutoscaler Node Namespace LimitRange
-            ValidatingWebhookConfiguration MutatingWebhookConfiguration
+            ValidatingWebhookConfiguration MutatingWebhookConfiguration PriorityClass ResourceQuota ConfigMap PersistentVolume PersistentVolumeClaim ControllerRevision Role RoleBinding ClusterRole ClusterRoleBinding PodMetrics
         );
         Some(fact)
     }
@@ -207,6 +221,7 @@ impl Builder {
     /// Takes an object of a kind with a table.
     pub(crate) fn add_kind<T: Judged>(&mut self, mut object: T, api_version: &str, written: Option<Arc<Written>>) {
         object.fill();
+        object.slim(self.node_images);
         let raw = std::mem::take(object.meta_mut());
         let meta = self.meta(&raw, T::NAMESPACED, |name| !NEVER_KEPT.contains(&name));
         let template = object.template().map(|template| self.template(template));
@@ -257,14 +272,17 @@ impl Builder {
         let Some(map) = object.as_object_mut() else { return };
         let raw: ObjectMeta = map.remove("metadata").map(|meta| crate::kinds::read(meta).0).unwrap_or_default();
         let meta = self.meta(&raw, true, |name| !NEVER_KEPT.contains(&name));
-        let template = map.get_mut("spec").and_then(Value::as_object_mut).and_then(|spec| spec.remove("template"));
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        let fact = Fact::of(group, kind).unwrap_or(Fact::CustomCarrier);
+        let spec = map.get_mut("spec").and_then(Value::as_object_mut).filter(|_| fact == Fact::CustomCarrier);
+        let template = spec.and_then(|spec| spec.remove("template"));
         let template = template.map(|template| {
             let mut template: PodTemplateSpec = crate::kinds::read(template).0;
             super::defaults::template(&mut template);
             self.template(template)
         });
         let (api_version, kind) = (self.texts.text(api_version), self.texts.text(kind));
-        let body = Custom { kind, object };
+        let body = Custom { fact, kind, object };
         self.facts.tables.custom.push(Of { api_version, meta, template, written, body });
     }
 

@@ -17,6 +17,9 @@ use crate::kinds::{IntOrString, Quantity};
 pub(crate) trait Defaults {
     fn fill(&mut self) {}
 
+    /// Leaves out what is long and asked for by few.
+    fn slim(&mut self, _node_images: bool) {}
+
     fn template(&mut self) -> Option<PodTemplateSpec> {
         None
     }
@@ -75,7 +78,12 @@ fn pod(spec: &mut PodSpec) {
         }
         container.resources.iter_mut().for_each(resources);
     }
-    spec.resources.iter_mut().for_each(resources);
+    crate::scheduling::pod_level_default(spec);
+    or(&mut spec.scheduler_name, "default-scheduler");
+    for constraint in &mut spec.topology_spread_constraints {
+        or(&mut constraint.node_affinity_policy, "Honor");
+        or(&mut constraint.node_taints_policy, "Ignore");
+    }
 }
 
 fn probe(probe: &mut Probe) {
@@ -284,6 +292,23 @@ impl Defaults for MutatingWebhookConfiguration {
 impl Defaults for EndpointSlice {}
 impl Defaults for Ingress {}
 impl Defaults for PodDisruptionBudget {}
-impl Defaults for Node {}
+impl Defaults for Node {
+    fn slim(&mut self, node_images: bool) {
+        if let Some(status) = self.status.as_mut().filter(|_| !node_images) {
+            status.images = Vec::new();
+        }
+    }
+}
 impl Defaults for Namespace {}
 impl Defaults for LimitRange {}
+impl Defaults for crate::audit::kinds::PriorityClass {}
+impl Defaults for crate::audit::kinds::ResourceQuota {}
+impl Defaults for crate::audit::kinds::ConfigMap {}
+impl Defaults for crate::audit::kinds::PersistentVolume {}
+impl Defaults for crate::audit::kinds::PersistentVolumeClaim {}
+impl Defaults for crate::audit::kinds::ControllerRevision {}
+impl Defaults for crate::audit::kinds::Role {}
+impl Defaults for crate::audit::kinds::RoleBinding {}
+impl Defaults for crate::audit::kinds::ClusterRole {}
+impl Defaults for crate::audit::kinds::ClusterRoleBinding {}
+impl Defaults for crate::audit::kinds::PodMetrics {}

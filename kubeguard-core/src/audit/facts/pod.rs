@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Meta, Written};
 use crate::audit::kinds::{self, PodSpec};
 use crate::audit::text::{Interner, Text};
-use crate::kinds::Time;
+use crate::kinds::{Quantity, Time};
 
 /// A pod.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,10 @@ pub struct Pod {
     pub node: Text,
     /// What the kubelet says of it.
     pub status: Option<PodStatus>,
+    /// Names of the claims behind its volumes; they differ from pod to pod, so that specs are kept without them.
+    pub claims: Box<[Text]>,
+    /// Containers that have been given more than they ask for, in the middle of a resize.
+    pub(super) allocated: Option<Box<[Allocated]>>,
     pub(crate) written: Option<Arc<Written>>,
 }
 
@@ -174,6 +178,19 @@ impl Pod {
         matches!(self.phase(), "Succeeded" | "Failed")
     }
 
+    /// Returns its spec with what containers have been given, where that is more than they ask for.
+    #[must_use]
+    pub fn resized(&self) -> Option<PodSpec> {
+        let allocated = self.allocated.as_ref()?;
+        let mut spec = PodSpec::clone(&self.spec);
+        for container in spec.containers.iter_mut().chain(&mut spec.init_containers) {
+            let given = allocated.iter().filter(|(name, ..)| *name == *container.name);
+            let requests = &mut container.resources.get_or_insert_default().requests;
+            requests.extend(given.map(|(_, resource, amount)| (resource.to_string(), amount.clone())));
+        }
+        Some(spec)
+    }
+
     pub(super) fn of(mut pod: kinds::Pod, meta: Meta, written: Option<Arc<Written>>, texts: &mut Interner) -> Self {
         let mut spec = pod.spec.take().unwrap_or_default();
         let node = texts.text(&std::mem::take(&mut spec.node_name));
@@ -181,10 +198,43 @@ impl Pod {
         if *spec.hostname == *meta.name {
             spec.hostname.clear();
         }
+        let claims = spec.volumes.iter().filter_map(|volume| volume.volume_source.persistent_volume_claim.as_ref());
+        let claims = claims.map(|claim| texts.text(&claim.claim_name)).collect();
+        // The controller writes a daemon pod's node into its affinity: on that node it has done its work.
+        let of_daemon_set = meta.owner.as_ref().is_some_and(|owner| owner.kind == "DaemonSet");
+        if !node.is_empty()
+            && of_daemon_set
+            && let Some(affinity) = &mut spec.affinity
+        {
+            affinity.node_affinity = None;
+        }
+        let allocated =
+            pod.status.as_ref().map(|status| allocated(&spec, status, texts)).filter(|more| !more.is_empty());
         super::prune(&mut spec);
         let status = pod.status.map(|status| PodStatus::of(&status, texts));
-        Self { meta, spec: texts.spec(spec), node, status, written }
+        let allocated = allocated.map(Vec::into_boxed_slice);
+        Self { meta, spec: texts.spec(spec), node, status, claims, allocated, written }
     }
+}
+
+/// Container, resource, amount.
+type Allocated = (Text, Text, Quantity);
+
+/// Returns what containers have been given beyond what they ask for.
+fn allocated(spec: &PodSpec, status: &kinds::PodStatus, texts: &mut Interner) -> Vec<Allocated> {
+    let mut found = Vec::new();
+    for container in spec.containers.iter().chain(&spec.init_containers) {
+        let mut statuses = status.container_statuses.iter().chain(&status.init_container_statuses);
+        let Some(status) = statuses.find(|status| status.name == container.name) else { continue };
+        for (name, given) in &status.allocated_resources {
+            let asked = container.resources.as_ref().and_then(|resources| resources.requests.get(name));
+            let more = asked.and_then(Quantity::nanos).is_some_and(|asked| given.nanos() > Some(asked));
+            if more {
+                found.push((texts.text(&container.name), texts.text(name), given.clone()));
+            }
+        }
+    }
+    found
 }
 
 fn at(time: Option<&Time>) -> Option<Timestamp> {

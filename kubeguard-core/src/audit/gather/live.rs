@@ -164,7 +164,7 @@ impl Reading {
         match list.fact {
             Fact::Pod => item.decode::<kinds::Pod>().map(|pod| self.builder.add_pod(pod, None)).is_some(),
             Fact::Event => item.decode::<kinds::Event>().map(|event| self.builder.add_event(&event)).is_some(),
-            Fact::Route | Fact::CustomCarrier => {
+            fact if fact.is_custom() => {
                 let Some(mut object) = item.json() else { return false };
                 if let Some(map) = object.as_object_mut() {
                     map.insert("apiVersion".to_owned(), api_version.into());
@@ -194,6 +194,19 @@ impl Reading {
                 self.typed::<kinds::ValidatingWebhookConfiguration>(item, &api_version)
             }
             Fact::MutatingWebhookConfiguration => self.typed::<kinds::MutatingWebhookConfiguration>(item, &api_version),
+            Fact::PriorityClass => self.typed::<kinds::PriorityClass>(item, &api_version),
+            Fact::ResourceQuota => self.typed::<kinds::ResourceQuota>(item, &api_version),
+            Fact::ConfigMap => self.typed::<kinds::ConfigMap>(item, &api_version),
+            Fact::PersistentVolume => self.typed::<kinds::PersistentVolume>(item, &api_version),
+            Fact::PersistentVolumeClaim => self.typed::<kinds::PersistentVolumeClaim>(item, &api_version),
+            Fact::ControllerRevision => self.typed::<kinds::ControllerRevision>(item, &api_version),
+            Fact::Role => self.typed::<kinds::Role>(item, &api_version),
+            Fact::RoleBinding => self.typed::<kinds::RoleBinding>(item, &api_version),
+            Fact::ClusterRole => self.typed::<kinds::ClusterRole>(item, &api_version),
+            Fact::ClusterRoleBinding => self.typed::<kinds::ClusterRoleBinding>(item, &api_version),
+            Fact::PodMetrics => self.typed::<kinds::PodMetrics>(item, &api_version),
+            // The optional kinds, above.
+            _ => true,
         }
     }
 

@@ -30,7 +30,10 @@ message! {
         3 cluster_ip: String,
         4 r#type: String,
         10 external_name: String,
+        11 external_traffic_policy: String,
         13 publish_not_ready_addresses: bool,
+        22 internal_traffic_policy: String,
+        23 traffic_distribution: String,
     }
 }
 
@@ -58,8 +61,11 @@ message! {
 message! {
     /// One endpoint of a service.
     struct Endpoint {
+        1 addresses: [String],
         2 conditions: {EndpointConditions},
         4 target_ref: {ObjectReference},
+        6 node_name: String,
+        7 zone: String,
     }
 }
 
@@ -172,8 +178,29 @@ message! {
     struct Webhook {
         1 name: String,
         2 client_config: = WebhookClientConfig,
+        3 rules: [{RuleWithOperations}],
         4 failure_policy: String,
         5 namespace_selector: {LabelSelector},
+        10 reinvocation_policy: String,
+        11 object_selector: {LabelSelector},
+    }
+}
+
+message! {
+    /// What a webhook is asked about.
+    struct RuleWithOperations {
+        1 operations: [String],
+        #[serde(flatten)]
+        2 rule: = WebhookRule,
+    }
+}
+
+message! {
+    /// Kinds that a webhook is asked about.
+    struct WebhookRule {
+        1 api_groups: [String],
+        2 api_versions: [String],
+        3 resources: [String],
     }
 }
 

@@ -1,9 +1,12 @@
 //! Pods and the templates that they are made of.
 
 use crate::kinds::{
-    ContainerState, IntOrString, ObjectMeta, PodCondition, PodReadinessGate, PodSchedulingGate, ResourceRequirements,
-    Time, kinds, message,
+    ContainerState, IntOrString, ObjectMeta, PodCondition, PodReadinessGate, PodSchedulingGate, Quantity,
+    ResourceRequirements, Time, kinds, message,
 };
+use crate::scheduling::{Affinity, Toleration};
+
+use super::LabelSelector;
 
 kinds! {
     Pod = "" / "v1" / "pods", namespaced: true;
@@ -45,9 +48,18 @@ message! {
         3 restart_policy: String,
         4 termination_grace_period_seconds: i64?,
         5 active_deadline_seconds: i64?,
+        7 node_selector: Map,
         8 service_account_name: String,
         10 node_name: String,
         11 host_network: bool,
+        18 affinity: {Affinity},
+        19 scheduler_name: String,
+        22 tolerations: [{Toleration}],
+        24 priority_class_name: String,
+        25 priority: i32?,
+        29 runtime_class_name: String,
+        31 preemption_policy: String,
+        33 topology_spread_constraints: [{TopologySpreadConstraint}],
         27 share_process_namespace: bool,
         14 security_context: {SecurityContext},
         16 hostname: String,
@@ -56,6 +68,20 @@ message! {
         32 overhead: Quantities,
         38 scheduling_gates: [{PodSchedulingGate}],
         40 resources: {ResourceRequirements},
+    }
+}
+
+message! {
+    /// How evenly pods are spread.
+    struct TopologySpreadConstraint {
+        1 max_skew: i32,
+        2 topology_key: String,
+        3 when_unsatisfiable: String,
+        4 label_selector: {LabelSelector},
+        5 min_domains: i32?,
+        6 node_affinity_policy: String,
+        7 node_taints_policy: String,
+        8 match_label_keys: [String],
     }
 }
 
@@ -104,6 +130,8 @@ message! {
         2 host_port: i32,
         3 container_port: i32,
         4 protocol: String,
+        #[serde(rename = "hostIP")]
+        5 host_ip: String,
     }
 }
 
@@ -134,6 +162,16 @@ message! {
     /// Where a variable's value comes from; that there is one, and the field it copies.
     struct EnvVarSource {
         1 field_ref: {ObjectFieldSelector},
+        2 resource_field_ref: {ResourceFieldSelector},
+    }
+}
+
+message! {
+    /// A resource of a container, divided.
+    struct ResourceFieldSelector {
+        1 container_name: String,
+        2 resource: String,
+        3 divisor: {Quantity},
     }
 }
 
@@ -269,9 +307,17 @@ message! {
 }
 
 message! {
-    /// Where a volume comes from; only the node's own paths are read.
+    /// Where a volume comes from; the node's own paths and claims are read.
     struct VolumeSource {
         1 host_path: {HostPathVolumeSource},
+        10 persistent_volume_claim: {ClaimSource},
+    }
+}
+
+message! {
+    /// The claim behind a volume.
+    struct ClaimSource {
+        1 claim_name: String,
     }
 }
 
@@ -314,5 +360,6 @@ message! {
         5 restart_count: i32,
         6 image: String,
         9 started: bool?,
+        10 allocated_resources: Quantities,
     }
 }

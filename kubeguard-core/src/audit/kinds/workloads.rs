@@ -77,6 +77,7 @@ message! {
         7 ready_replicas: i32,
         4 available_replicas: i32,
         5 unavailable_replicas: i32,
+        9 terminating_replicas: i32?,
     }
 }
 
@@ -106,6 +107,7 @@ message! {
         4 ready_replicas: i32,
         5 available_replicas: i32,
         3 observed_generation: i64?,
+        7 terminating_replicas: i32?,
     }
 }
 
@@ -128,6 +130,14 @@ message! {
         6 pod_management_policy: String,
         7 update_strategy: {StatefulSetUpdateStrategy},
         9 min_ready_seconds: i32,
+        11 ordinals: {StatefulSetOrdinals},
+    }
+}
+
+message! {
+    /// The first ordinal.
+    struct StatefulSetOrdinals {
+        1 start: i32,
     }
 }
 
@@ -193,6 +203,7 @@ message! {
         4 number_ready: i32,
         5 observed_generation: i64?,
         6 updated_number_scheduled: i32,
+        7 number_available: i32,
     }
 }
 
