@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::AuditArgs;
 use crate::exit::ExitCode;
 use crate::output::audit::AuditFormat;
-use crate::output::json::escaped;
+use crate::output::json;
 
 /// The answer of a simulator: its own fields beside what all have.
 #[derive(Debug, Serialize)]
@@ -54,8 +54,7 @@ impl<T: Serialize> Answer<'_, T> {
             complete: self.report.complete,
         };
         let text = match asked.output {
-            AuditFormat::Json => serde_json::to_string_pretty(&envelope)
-                .map_or_else(|error| error.to_string(), |text| escaped(&text) + "\n"),
+            AuditFormat::Json => json::text(&envelope).unwrap_or_else(|error| error.to_string()),
             AuditFormat::Yaml => serde_saphyr::to_string(&envelope).unwrap_or_else(|error| error.to_string()),
             _ => self.picture.clone(),
         };
