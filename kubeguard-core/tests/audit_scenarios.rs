@@ -91,6 +91,10 @@ struct Expected {
     proof: Option<Proof>,
     /// A part of the message.
     says: Option<String>,
+    /// The JSON pointer of one operation of its patch; none at all where empty.
+    patch: Option<String>,
+    /// The JSON pointer of one field of its evidence.
+    path: Option<String>,
     pods: Option<u64>,
     also: Option<Vec<String>>,
     details: Option<serde_json::Map<String, Value>>,
@@ -235,6 +239,11 @@ fn fits(expected: &Expected, finding: &Finding) -> bool {
         && expected.severity.is_none_or(|severity| severity == finding.severity)
         && expected.proof.is_none_or(|proof| proof == finding.proof)
         && expected.says.as_ref().is_none_or(|part| finding.message.contains(part))
+        && expected.patch.as_ref().is_none_or(|path| match path.as_str() {
+            "" => finding.remedy.patch.is_empty(),
+            path => finding.remedy.patch.iter().any(|operation| operation["path"] == path),
+        })
+        && expected.path.as_ref().is_none_or(|path| finding.evidence.iter().any(|proof| proof.path == *path))
         && expected.pods.is_none_or(|count| finding.pods.as_ref().is_some_and(|pods| pods.count == count))
         && expected.also.as_ref().is_none_or(|also| *also == finding.also)
         && expected.details.iter().flatten().all(|(key, value)| finding.details.get(key) == Some(value))

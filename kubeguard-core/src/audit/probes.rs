@@ -17,6 +17,7 @@ mod routing;
 mod services;
 mod sidecars;
 mod timing;
+mod unread;
 mod versions;
 
 use std::sync::LazyLock;
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 pub use command::Target;
 pub use model::{Endpoint, Probe, ProbeKind, Timing, endpoint, probes, same_endpoint};
 pub use routing::{Route, Routing, routing};
+pub(super) use unread::unread;
 
 use super::facts::{Carrier, Facts, Of};
 use super::kinds;
@@ -215,6 +217,15 @@ fn find<'a, T>(table: &'a [Of<T>], carrier: &Carrier<'_>) -> Option<&'a Of<T>> {
     let meta = carrier.object.meta();
     let place = |object: &Of<T>| (&*object.meta.namespace, &*object.meta.name).cmp(&(&*meta.namespace, &*meta.name));
     table.get(table.binary_search_by(place).ok()?)
+}
+
+/// Returns the pods that are made from a template, by way of its replica sets.
+fn pods_of<'a>(facts: &'a Facts, carrier: &Carrier<'a>) -> Vec<&'a super::facts::Pod> {
+    if carrier.object.fact() == Fact::Pod {
+        return facts.pod(&carrier.object.meta().uid).into_iter().collect();
+    }
+    let between = facts.owned_by(carrier.object).filter(|child| child.fact() == Fact::ReplicaSet);
+    facts.pods_of(carrier.object).chain(between.flat_map(|child| facts.pods_of(child))).collect()
 }
 
 /// Returns names in a sentence: `a`, `a and b`, `a, b and 3 more`.

@@ -185,8 +185,17 @@ fn draft<'a>(context: &Context<'a>, zombie: &Zombie<'a>, told: &str, then: &str)
     let steps = ladder(context.facts, context.policy, zombie, context.now);
     let outcomes: Vec<Value> = steps.iter().flat_map(ladder::Ladder::outcomes_as_json).collect();
     let remedies: Vec<Value> = steps.iter().map(ladder::Ladder::as_json).collect();
-    if let Some(step) = steps.iter().find(|step| step.refused.is_none() && step.is_for_now()) {
-        draft = draft.remedy(step.words());
+    let offered = || steps.iter().filter(|step| step.refused.is_none());
+    let now = offered().find(|step| step.is_for_now());
+    let later = offered().find(|step| !step.patch.is_empty());
+    let words: Vec<String> =
+        [now.map(ladder::Ladder::words), later.map(|step| step.text.clone())].into_iter().flatten().collect();
+    if !words.is_empty() {
+        draft = draft.remedy(words.join("; "));
+    }
+    if let Some(step) = later {
+        // A template that later runs are made from may belong to the CronJob: then the patch is for that.
+        draft = step.patch.iter().cloned().fold(draft, Draft::patch).detail("patchObject", step.object.clone());
     }
     draft.detail("outcomes", outcomes).detail("remedies", remedies)
 }

@@ -259,6 +259,12 @@ pub(super) struct Template<'a> {
     name: String,
 }
 
+impl Template<'_> {
+    fn right(&self) -> &'static str {
+        if self.carrier.object.fact() == Fact::CronJob { "patch cronjobs" } else { "patch jobs" }
+    }
+}
+
 fn template<'a>(job: &'a Of<Job>, cron: Option<&'a Of<CronJob>>) -> Option<Template<'a>> {
     let object: &dyn Object = match cron {
         Some(cron) => cron,
@@ -315,7 +321,7 @@ fn native(facts: &Facts, zombie: &Zombie<'_>, holder: &Holder<'_>, job: &Of<Job>
         ""
     };
     let text = format!("{}{known}", step.text);
-    Ladder { patch, object: Some(of.name.clone()), rights: vec!["patch cronjobs"], text, ..step }
+    Ladder { patch, object: Some(of.name.clone()), rights: vec![of.right()], text, ..step }
 }
 
 fn kubelet(node: &Of<crate::audit::kinds::Node>) -> Option<crate::audit::facts::Version> {
@@ -325,32 +331,38 @@ fn kubelet(node: &Of<crate::audit::kinds::Node>) -> Option<crate::audit::facts::
     Some((number()?, number()?))
 }
 
-fn switch(holder: &Holder<'_>, of: &Template<'_>) -> Option<Ladder> {
-    let row = sure(holder)?;
+/// Returns what an injector is told in a template so that its sidecar no longer holds the pod: in words, and as a patch.
+///
+/// Its native switch where it has one, else the way out.
+pub(super) fn injector_patch(row: &Sidecar, of: &Carrier<'_>) -> Option<(String, Vec<Value>)> {
     let native =
         row.native.as_ref().filter(|native| !native.pod_annotation.is_empty() && native.confirmed != Some(false));
     let out = row.opt_out.as_ref().filter(|out| !out.annotation.is_empty());
-    let (annotation, text) = match (native, out) {
-        (Some(native), _) => (format!("{}=true", native.pod_annotation), "as a native sidecar"),
-        (None, Some(out)) => (out.annotation.clone(), "no longer beside the work"),
+    let (annotation, then) = match (native, out) {
+        (Some(native), _) => (format!("{}=true", native.pod_annotation), "it is then a native sidecar"),
+        (None, Some(out)) => (out.annotation.clone(), "it then no longer stands beside the work"),
         (None, None) => return None,
     };
     let (name, value) = annotation.split_once('=')?;
-    let root = format!("{}/metadata/annotations", of.carrier.path);
+    let root = format!("{}/metadata/annotations", of.path);
     let mut patch = Vec::new();
-    if of.carrier.annotations.is_empty() {
+    if of.annotations.is_empty() {
+        // A template may have no metadata at all.
+        if of.labels.is_empty() {
+            patch.push(json!({"op": "add", "path": format!("{}/metadata", of.path), "value": {}}));
+        }
         patch.push(json!({"op": "add", "path": root, "value": {}}));
     }
     let token = name.replace('~', "~0").replace('/', "~1");
     patch.push(json!({"op": "add", "path": format!("{root}/{token}"), "value": value}));
-    let text =
-        format!("switch the injector: {name}={value} in {} has {} {text} in the next runs", of.name, holder.name());
-    Some(Ladder {
-        patch,
-        object: Some(of.name.clone()),
-        rights: vec!["patch cronjobs"],
-        ..Ladder::new(Step::Switch, text)
-    })
+    Some((format!("annotate the pod template with {name}={value}: {then}"), patch))
+}
+
+fn switch(holder: &Holder<'_>, of: &Template<'_>) -> Option<Ladder> {
+    let (text, patch) = injector_patch(sure(holder)?, &of.carrier)?;
+    let text = format!("switch the injector of {} for the next runs of {}: {text}", holder.name(), of.name);
+    let object = Some(of.name.clone());
+    Some(Ladder { patch, object, rights: vec![of.right()], ..Ladder::new(Step::Switch, text) })
 }
 
 /// Returns three times the 99th percentile of the owner's successful runs, of three at least.

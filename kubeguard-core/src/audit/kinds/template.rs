@@ -206,6 +206,7 @@ message! {
         3 host: String,
         4 scheme: String,
         5 http_headers: [{HTTPHeader}],
+        6 protocol: String,
     }
 }
 
@@ -230,6 +231,7 @@ message! {
     struct GRPCAction {
         1 port: i32,
         2 service: String,
+        3 mode: String,
     }
 }
 

@@ -2,15 +2,25 @@
 
 use serde_json::json;
 
+use super::events::{container_of, kind_of};
 use super::routing::{declared, is_exposed};
 use super::{
-    EXPOSED, Probe, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, command, ends, probes, routing, staying,
+    Probe, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, command, ends, pods_of, probes, routing, staying,
 };
-use crate::audit::facts::{Carrier, Port, resolve};
-use crate::audit::needs::Fact;
+use crate::audit::facts::{Carrier, Facts, Happened, Pod, Port, resolve};
+use crate::audit::needs::{Fact, Need};
 use crate::audit::report::{Proof, Severity};
 use crate::audit::rule::{Absorbs, Check, Context, Findings, Rule, absorbs};
 use crate::pods::{Class, Criticality, Member, Role};
+
+super::needs_of!(
+    WARNED,
+    "Templates, what routes to them from outside, and what the kubelet says of their pods.",
+    Need::decides(Fact::Service).or_none(),
+    Need::enriches(Fact::Ingress).or_none(),
+    Need::enriches(Fact::Route).or_none(),
+    Need::enriches(Fact::Event).or_none()
+);
 
 const UNGUARDED: &[Absorbs] = &[absorbs("PA101"), absorbs("PA102")];
 
@@ -134,7 +144,7 @@ pub(super) const RULES: &[Rule] = &[
         summary: "a probe asks for / of an application that is reached from outside",
         why: "a redirect to a login page counts as success",
         remedy: "ask a path made for it",
-        needs: EXPOSED,
+        needs: WARNED,
         check: Check::Template(root_path),
         ..Rule::BASE
     },
@@ -381,16 +391,40 @@ fn root_path<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Fin
             if probe.get().is_none_or(|get| !matches!(get.path.as_str(), "" | "/")) {
                 continue;
             }
+            let warned = redirected(context.facts, &carrier, &member, probe.kind);
+            let seen = if warned.is_some() { ", and one was seen" } else { "" };
             let message = format!(
-                "{} of {} asks for / of what service {} exposes: a redirect to a login page counts as success",
+                "{} of {} asks for / of what service {} exposes: a redirect to a login page counts as success{seen}",
                 probe.word(),
                 member.container.name,
                 route.service.meta.name
             );
+            let severity = if warned.is_some() { Severity::Medium } else { Severity::Info };
             let at = below(&carrier, &member, probe.kind, "httpGet/path");
-            findings.push(about(context, &carrier, &member, &probe, message).evidence(at, "/"));
+            let finding =
+                about(context, &carrier, &member, &probe, message).severity(severity).evidence(at.clone(), "/");
+            findings.push(match warned {
+                Some((pod, event)) => finding.since(event.first).evidence_of(pod, "", &*event.message),
+                None => finding,
+            });
         }
     }
+}
+
+/// Returns the kubelet's word that a probe of a template's container was redirected, with the pod that it is about.
+fn redirected<'a>(
+    facts: &'a Facts,
+    carrier: &Carrier<'a>,
+    member: &Member<'_>,
+    kind: ProbeKind,
+) -> Option<(&'a Pod, &'a Happened)> {
+    pods_of(facts, carrier).into_iter().find_map(|pod| {
+        let mut events = facts.events(&pod.meta.uid).iter().filter(|event| event.reason == "ProbeWarning");
+        let own = |event: &&Happened| {
+            container_of(event) == Some(&member.container.name) && kind_of(&event.message) == Some(kind)
+        };
+        events.find(own).map(|event| (pod, event))
+    })
 }
 
 fn wraps_http<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {

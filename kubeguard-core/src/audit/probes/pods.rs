@@ -164,10 +164,10 @@ impl<'a> World<'a> {
     /// Returns after how many seconds a container that is not ready was not merely starting.
     pub(super) fn settles(&self, facts: &Facts, pod: &'a Pod, member: &Member<'a>) -> i64 {
         let granted = match member.container.startup_probe {
-            Some(_) => budget(member, &pod.spec),
+            Some(_) => budget(member),
             None => self.starts(&workload(facts, pod), &member.container.name).last().copied().unwrap_or_default(),
         };
-        granted + to_ready(member, &pod.spec) + SLACK
+        granted + to_ready(member) + SLACK
     }
 
     /// Returns the longest of these times of a pod's containers.
