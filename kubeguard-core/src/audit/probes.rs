@@ -115,12 +115,36 @@ fn asked<'a>(context: &Context<'a>, carrier: &Carrier<'a>) -> Vec<Member<'a>> {
 
 /// Returns a container with its probes, unless it is an init container or its pod is not meant to stay.
 fn staying<'a>(context: &Context<'a>, carrier: &Carrier<'a>, member: &Member<'a>) -> Vec<Probe<'a>> {
-    if !member.is_gating() || ends(context.facts, carrier) { Vec::new() } else { probes(member, carrier.spec) }
+    if !member.is_gating() || ends(context.facts, carrier) || is_injected(context, carrier, member) {
+        Vec::new()
+    } else {
+        probes(member, carrier.spec)
+    }
+}
+
+/// Returns whether an injector says that it added a container: nobody is blamed for the probes that it wrote.
+fn is_injected(context: &Context<'_>, carrier: &Carrier<'_>, member: &Member<'_>) -> bool {
+    let name = &member.container.name;
+    context.policy.sidecars.rows().iter().any(|row| {
+        let Some(status) = &row.status else { return false };
+        let Some(value) = carrier.annotations.get(&status.annotation) else { return false };
+        let known = row.names.contains(name);
+        // The list of native sidecars has another name in it.
+        known
+            && (status.containers_at.is_empty()
+                || serde_json::from_str::<Value>(value).is_ok_and(|told| names_it(&told, name)))
+    })
+}
+
+/// Returns whether any list of an injector's status names a container.
+fn names_it(told: &Value, name: &str) -> bool {
+    let lists = told.as_object().into_iter().flat_map(|fields| fields.values()).filter_map(Value::as_array);
+    lists.flatten().any(|known| known.as_str() == Some(name))
 }
 
 /// Returns the probes of any container that may have some, also in jobs.
 fn any<'a>(context: &Context<'a>, carrier: &Carrier<'a>, member: &Member<'a>) -> Vec<Probe<'a>> {
-    if member.class == Class::Init || is_over(context.facts, carrier) {
+    if member.class == Class::Init || is_over(context.facts, carrier) || is_injected(context, carrier, member) {
         Vec::new()
     } else {
         probes(member, carrier.spec)

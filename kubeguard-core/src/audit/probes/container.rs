@@ -39,6 +39,7 @@ pub(super) const RULES: &[Rule] = &[
             "only UDP is routed",
             "a readiness gate guards the pod",
             "a port for metrics alone loses a scrape, no traffic",
+            "a container that only sleeps serves nothing",
         ],
         needs: ROUTED,
         check: Check::Template(unguarded),
@@ -196,7 +197,8 @@ fn unguarded<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Fin
         let Some(first) = routes.iter().find(|route| !route.is_telemetry()).or(routes.first()) else { continue };
         // Of what must not decide about traffic no readiness is asked.
         let noncritical = class(context, &carrier, container).0 == Criticality::NonCritical;
-        if container.readiness_probe.is_some() || noncritical {
+        // What only waits listens nowhere: a readiness probe would never pass.
+        if container.readiness_probe.is_some() || noncritical || command::only_waits(container) {
             continue;
         }
         let (name, service) = (&container.name, &first.service.meta.name);
@@ -213,18 +215,25 @@ fn unguarded<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Fin
             json!({"tcpSocket": {"port": port}, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 3});
         let at = below(&carrier, &member, ProbeKind::Readiness, "");
         let finding = context.container(carrier, member, message).severity(severity);
-        findings.push(
-            finding
-                .evidence(at.clone(), json!(null))
-                .evidence_of(first.service, "/spec/ports", first.port.port)
-                .set(&carrier, at, probe),
-        );
+        let finding = finding.evidence(at.clone(), json!(null));
+        let finding = finding.evidence_of(first.service, "/spec/ports", first.port.port);
+        // A number that is not among the ports that it declares may be the mistake itself.
+        let certain = container.ports.is_empty() || declared(container, number).is_some();
+        findings.push(if certain {
+            finding.set(&carrier, at, probe)
+        } else {
+            let text = format!(
+                "make sure that {name} listens on {number}, which it does not declare, and add a readiness probe"
+            );
+            finding.remedy(text)
+        });
     }
 }
 
 fn unmapped<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
     let asked = asked(context, &carrier);
-    let guarded = asked.iter().any(|member| member.container.readiness_probe.is_some());
+    let guarded = asked.iter().any(|member| member.container.readiness_probe.is_some())
+        || asked.iter().all(|member| command::only_waits(member.container));
     if asked.is_empty() || guarded || !carrier.spec.readiness_gates.is_empty() {
         return;
     }
@@ -369,7 +378,8 @@ fn shallow<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findi
 fn host<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     for probe in staying(context, &carrier, &member) {
         let Some((host, part)) = probe.host() else { continue };
-        let loopback = command::place(host) == command::Target::Local;
+        let loopback =
+            command::place(host) == command::Target::Local || super::handlers::is_own(host, &carrier, member.container);
         let at = below(&carrier, &member, probe.kind, part);
         let (severity, then) = match (carrier.spec.host_network, loopback) {
             (true, true) => (Severity::Info, "in the node's own network, which is the pod's"),

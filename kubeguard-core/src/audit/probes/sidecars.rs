@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::handlers::is_remote;
 use super::model::probe;
 use super::routing::{declared, is_exposed, services};
-use super::{EXPOSED, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, find, listed, staying};
+use super::{EXPOSED, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, find, listed};
 use crate::audit::facts::{Carrier, Of, Port, resolve};
 use crate::audit::kinds::Service;
 use crate::audit::needs::Fact;
@@ -135,7 +135,7 @@ fn crashes<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findi
 }
 
 fn restarts<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
-    let found = staying(context, &carrier, &member).into_iter().find(|probe| probe.kind == ProbeKind::Liveness);
+    let found = probe(&member, carrier.spec, ProbeKind::Liveness);
     let Some(liveness) = found.filter(|probe| is_remote(probe, member.container)) else { return };
     let Some((_, proof)) =
         noncritical(context, &carrier).into_iter().find(|(other, _)| std::ptr::eq(other.container, member.container))
