@@ -7,6 +7,7 @@ mod budgets;
 mod command;
 mod container;
 mod events;
+mod guard;
 mod handlers;
 mod lifecycle;
 mod live;
@@ -78,6 +79,7 @@ needs_of!(ENFORCED, "Templates and the labels of their namespaces.", Need::decid
 /// The rows.
 pub(super) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     [
+        guard::RULES,
         container::RULES,
         ports::RULES,
         handlers::RULES,

@@ -98,7 +98,11 @@ fn restarts<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>
     let over = zombie.over_since;
     let Some(zombie) = only(zombie, |holder| holder.restarts_since(over)) else { return };
     let times: i32 = zombie.holders.iter().map(|holder| holder.status.restarts).sum();
-    let told = format!("work done{}", since(&zombie));
+    let code = zombie.mains.iter().map(|main| main.exit_code).find(|code| *code != 0);
+    let told = match code {
+        Some(code) => format!("main failed (exit {code}){}", since(&zombie)),
+        None => format!("work done (exit 0){}", since(&zombie)),
+    };
     let severity = escalated(context, &zombie);
     let then = format!("it was started again after that, {times} restarts by now: the pod stays");
     findings.push(draft(context, &zombie, &told, &then).severity(severity));
