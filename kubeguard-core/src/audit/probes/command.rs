@@ -299,7 +299,7 @@ pub(super) fn target(argv: &[String], container: &Container) -> Target<String> {
         } else {
             continue;
         };
-        let host = substituted(host, &literal);
+        let host = resolved(host, &literal);
         // mongosh takes `host:port` and lists.
         let host = host.split([':', ',']).next().filter(|_| host.parse::<IpAddr>().is_err()).unwrap_or(&host);
         match place(host) {
@@ -309,6 +309,20 @@ pub(super) fn target(argv: &[String], container: &Container) -> Target<String> {
         }
     }
     known
+}
+
+/// Puts variables in until none is known any more; a value may be a whole URL.
+fn resolved(text: &str, literal: &BTreeMap<&str, &str>) -> String {
+    let mut text = text.to_owned();
+    // A variable may name another, not itself without end.
+    for _ in 0..4 {
+        let next = host_of(&substituted(&text, literal)).to_owned();
+        if next == text {
+            break;
+        }
+        text = next;
+    }
+    text
 }
 
 /// Puts the values of literal variables in: `$(NAME)` by Kubernetes, `$NAME` and `${NAME}` by the shell.
@@ -396,5 +410,17 @@ mod tests {
         assert_eq!(looks(&["sh", "-c", "redis-cli -h $HOSTNAME ping"]), Target::Unknown);
         assert_eq!(looks(&["sh", "-c", "/probe.sh"]), Target::Unknown);
         assert_eq!(looks(&["sh", "/probe.sh", "-h", "db"]), Target::Unknown);
+        let variable = |name: &str, value: &str| crate::audit::kinds::EnvVar {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            ..Default::default()
+        };
+        let at = |value: &str| {
+            let container = Container { env: vec![variable("ADDR", value)], ..Container::default() };
+            target(&argv(&["sh", "-c", "curl -s ${ADDR}/v1/leader"]), &container)
+        };
+        assert_eq!(at("http://$(POD_IP):8500"), Target::Unknown);
+        assert_eq!(at("http://127.0.0.1:8500"), Target::Local);
+        assert_eq!(at("http://consul.prod:8500"), Target::Remote("consul.prod".to_owned()));
     }
 }
