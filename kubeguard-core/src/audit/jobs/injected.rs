@@ -149,6 +149,12 @@ fn newest_of<'a>(facts: &'a Facts, row: &Sidecar) -> Option<(&'a Pod, Class)> {
     all.max_by_key(|(pod, _)| (pod.meta.created, &*pod.meta.namespace, &*pod.meta.name))
 }
 
+/// Returns whether any pod has the container of a row as a native sidecar.
+pub(super) fn shows_native(facts: &Facts, row: &Sidecar) -> bool {
+    let native = |pod: &Pod| members(&pod.spec).any(|m| m.class == Class::NativeSidecar && is_of(row, m.container));
+    facts.pods().iter().any(native)
+}
+
 /// Returns whether the work of a template asks a sidecar to quit by an endpoint that is on.
 pub(super) fn is_asked_to_quit(carrier: &Carrier<'_>, row: &Sidecar) -> bool {
     row.quit.iter().any(|quit| {

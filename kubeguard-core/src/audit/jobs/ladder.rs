@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::injected::shows_native;
 use super::outcome::{Action, Outcome, is_flag, outcome};
 use super::shell;
 use super::view::{cron_of, job_of, jobs_of, moment, span, started, state};
@@ -192,7 +193,7 @@ pub fn ladder(facts: &Facts, policy: &Policy, zombie: &Zombie<'_>, now: Timestam
                 outcomes: ends(Action::TemplatePatch),
                 ..native(facts, zombie, holder, job, &holds)
             }));
-            steps.extend(template(job, cron).and_then(|holds| switch(holder, &holds)));
+            steps.extend(template(job, cron).and_then(|holds| switch(facts, holder, &holds)));
         }
     }
     if let Some(job) = job {
@@ -285,6 +286,10 @@ fn native(facts: &Facts, zombie: &Zombie<'_>, holder: &Holder<'_>, job: &Of<Job>
     if made_from.is_some_and(|spec| !spec.containers.iter().any(|known| known.name == name)) {
         return step.refused("it is injected: use the switch of its injector");
     }
+    // A helper of which nobody says how it becomes a native sidecar may wait for the work that would wait for it.
+    if holder.role.row.is_some_and(|row| row.class == "helper" && row.native.is_none()) {
+        return step.refused(format!("{name} may wait for the work, which would then wait for it"));
+    }
     let spec = of.carrier.spec;
     let Some(index) = spec.containers.iter().position(|known| known.name == name) else {
         return step.refused(format!("{} has no container of this name any more", of.name));
@@ -358,8 +363,12 @@ pub(super) fn injector_patch(row: &Sidecar, of: &Carrier<'_>) -> Option<(String,
     Some((format!("annotate the pod template with {name}={value}: {then}"), patch))
 }
 
-fn switch(holder: &Holder<'_>, of: &Template<'_>) -> Option<Ladder> {
-    let (text, patch) = injector_patch(sure(holder)?, &of.carrier)?;
+fn switch(facts: &Facts, holder: &Holder<'_>, of: &Template<'_>) -> Option<Ladder> {
+    let row = sure(holder)?;
+    let (text, patch) = injector_patch(row, &of.carrier)?;
+    let shown = row.native.as_ref().is_none_or(|native| native.pod_annotation.is_empty()) || shows_native(facts, row);
+    let doubt = if shown { "" } else { " (no pod shows that the installed version honours it)" };
+    let text = format!("{text}{doubt}");
     let text = format!("switch the injector of {} for the next runs of {}: {text}", holder.name(), of.name);
     let object = Some(of.name.clone());
     Some(Ladder { patch, object, rights: vec![of.right()], ..Ladder::new(Step::Switch, text) })
