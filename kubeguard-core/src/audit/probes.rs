@@ -214,8 +214,9 @@ fn replicas(facts: &Facts, carrier: &Carrier<'_>) -> Option<i32> {
         scaler.meta.namespace == meta.namespace
             && target.is_some_and(|target| target.kind == kind && *target.name == *meta.name)
     });
-    if let Some(least) = scaler.and_then(|scaler| scaler.spec.as_ref()?.min_replicas) {
-        return Some(least);
+    // An autoscaler that names no minimum goes down to one.
+    if let Some(scaler) = scaler {
+        return Some(scaler.spec.as_ref().and_then(|spec| spec.min_replicas).unwrap_or(1));
     }
     match carrier.object.fact() {
         Fact::Pod => Some(1),

@@ -147,7 +147,7 @@ impl<'a> Books<'a> {
         }
         let mut completed = self.completed.clone();
         if self.is_indexed() {
-            let Some(index) = self.index() else { return self.without_index() };
+            let Some(index) = self.index() else { return Self::without_index() };
             completed.insert(index);
         }
         let succeeded = if self.is_indexed() { length_of(&completed) } else { self.succeeded + 1 };
@@ -207,7 +207,7 @@ impl<'a> Books<'a> {
             }
             return self.goes_on(failed, format!("attempt {} of {}", failed + 1, limit.saturating_add(1)));
         };
-        let Some(index) = self.index() else { return self.without_index() };
+        let Some(index) = self.index() else { return Self::without_index() };
         if failed > self.limit() {
             let step = format!("{failed} failures are more than backoffLimit {}: the job fails", self.limit());
             return self.ends(Ends::Failed, step);
@@ -229,7 +229,7 @@ impl<'a> Books<'a> {
     /// Returns what follows when the pod's index is lost for good.
     fn loses_index(&self, step: impl Into<String>) -> Entry {
         let step = step.into();
-        let Some(index) = self.index() else { return self.without_index() };
+        let Some(index) = self.index() else { return Self::without_index() };
         let mut lost = self.lost.clone();
         lost.insert(index);
         let entry = self.over(self.failed + 1, &self.completed, &lost).unwrap_or_else(|| {
@@ -337,7 +337,7 @@ impl<'a> Books<'a> {
         Entry::new(job, Some(false), step)
     }
 
-    fn without_index(&self) -> Entry {
+    fn without_index() -> Entry {
         let mut entry =
             Entry::new(Ends::Progressing, None, "what follows depends on the pod's index, which is not known");
         entry.assumption = Some("the pod carries no batch.kubernetes.io/job-completion-index".to_owned());

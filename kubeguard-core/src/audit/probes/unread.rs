@@ -15,7 +15,7 @@ use crate::pods::{Class, Member, members};
 /// the family that reads probes ran.
 pub(in crate::audit) fn unread(facts: &Facts, ran: &[&Rule], policy: &Policy) -> Vec<String> {
     let reads = |rule: &&Rule| rule.family() == "PA" && matches!(rule.check, Check::Template(_) | Check::Container(_));
-    if !ran.iter().any(|rule| reads(rule)) {
+    if !ran.iter().any(reads) {
         return Vec::new();
     }
     let mut found = BTreeSet::new();
