@@ -448,14 +448,14 @@ fn evidence_points_into_its_object_and_a_patch_fits_it_and_ends_its_finding() {
                     continue;
                 }
                 patches += 1;
-                let mut patched = objects.clone();
-                let fits = item.remedy.patch.iter().all(|step| patch::apply(&mut patched[at], step).is_some());
+                let mut mended = objects.clone();
+                let fits = item.remedy.patch.iter().all(|step| patch::apply(&mut mended[at], step).is_some());
                 if !fits {
                     wrong.push(told(&format!("the patch does not fit: {:?}", item.remedy.patch)));
                     continue;
                 }
                 let mut again = row.clone();
-                again.objects = patched;
+                again.objects = mended;
                 let left = report(&tables_like(&table), &again, origin);
                 if left.items.iter().any(|other| other.fingerprint == item.fingerprint) {
                     wrong.push(told(&format!("the patch changes nothing: {:?}", item.remedy.patch)));

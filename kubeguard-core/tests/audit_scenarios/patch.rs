@@ -11,9 +11,9 @@ fn remove(object: &mut Value, path: &str) -> Option<Value> {
     let (parent, last) = split(path)?;
     match object.pointer_mut(parent)? {
         Value::Object(fields) => fields.remove(&last),
-        Value::Array(list) => {
-            let at = last.parse::<usize>().ok().filter(|at| *at < list.len())?;
-            Some(list.remove(at))
+        Value::Array(items) => {
+            let at = last.parse::<usize>().ok().filter(|at| *at < items.len())?;
+            Some(items.remove(at))
         }
         _ => None,
     }
@@ -23,9 +23,9 @@ fn add(object: &mut Value, path: &str, value: Value) -> Option<()> {
     let (parent, last) = split(path)?;
     match object.pointer_mut(parent)? {
         Value::Object(fields) => drop(fields.insert(last, value)),
-        Value::Array(list) => {
-            let at = if last == "-" { list.len() } else { last.parse().ok().filter(|at| *at <= list.len())? };
-            list.insert(at, value);
+        Value::Array(items) => {
+            let at = if last == "-" { items.len() } else { last.parse().ok().filter(|at| *at <= items.len())? };
+            items.insert(at, value);
         }
         _ => return None,
     }
