@@ -2,6 +2,9 @@
 //! snapshot alike.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails with what differs")]
 
+#[path = "audit_scenarios/patch.rs"]
+mod patch;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -91,6 +94,10 @@ struct Expected {
     proof: Option<Proof>,
     /// A part of the message.
     says: Option<String>,
+    /// The JSON pointer of one operation of its patch; none at all where empty.
+    patch: Option<String>,
+    /// The JSON pointer of one field of its evidence.
+    path: Option<String>,
     pods: Option<u64>,
     also: Option<Vec<String>>,
     details: Option<serde_json::Map<String, Value>>,
@@ -235,6 +242,11 @@ fn fits(expected: &Expected, finding: &Finding) -> bool {
         && expected.severity.is_none_or(|severity| severity == finding.severity)
         && expected.proof.is_none_or(|proof| proof == finding.proof)
         && expected.says.as_ref().is_none_or(|part| finding.message.contains(part))
+        && expected.patch.as_ref().is_none_or(|path| match path.as_str() {
+            "" => finding.remedy.patch.is_empty(),
+            path => finding.remedy.patch.iter().any(|operation| operation["path"] == path),
+        })
+        && expected.path.as_ref().is_none_or(|path| finding.evidence.iter().any(|proof| proof.path == *path))
         && expected.pods.is_none_or(|count| finding.pods.as_ref().is_some_and(|pods| pods.count == count))
         && expected.also.as_ref().is_none_or(|also| *also == finding.also)
         && expected.details.iter().flatten().all(|(key, value)| finding.details.get(key) == Some(value))
@@ -398,4 +410,64 @@ fn a_baseline_of_a_report_leaves_nothing_and_the_order_of_objects_changes_nothin
             );
         }
     }
+}
+
+/// Returns the place of an object among those of a row.
+fn place(objects: &[Value], kind: &str, namespace: &str, name: &str) -> Option<usize> {
+    let text = |object: &Value, path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+    objects.iter().position(|object| {
+        let of = text(object, "/metadata/namespace");
+        let of = if of.is_empty() && !matches!(kind, "Node" | "Namespace") { "default".to_owned() } else { of };
+        text(object, "/kind") == kind && of == namespace && text(object, "/metadata/name") == name
+    })
+}
+
+#[test]
+fn evidence_points_into_its_object_and_a_patch_fits_it_and_ends_its_finding() {
+    let (mut wrong, mut paths, mut patches) = (Vec::new(), 0, 0);
+    for (file, table) in tables() {
+        for row in &table.rows {
+            let origin = *origins(row).last().unwrap();
+            let (objects, found) = (objects(&table, row), report(&table, row, origin));
+            for item in &found.items {
+                let told = |what: &str| format!("{file} {} {}: {what}", row.id, item.rule);
+                for proof in &item.evidence {
+                    let of = proof.object.as_ref().unwrap_or(&item.object);
+                    let Some(at) = place(&objects, &of.kind, &of.namespace, &of.name) else { continue };
+                    paths += 1;
+                    // What is not written has its default, or is what is missing.
+                    let parent = proof.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+                    if objects[at].pointer(&proof.path).or(objects[at].pointer(parent)).is_none() {
+                        wrong.push(told(&format!("{} is nowhere in {}", proof.path, of.name)));
+                    }
+                }
+                let of = &item.object;
+                let Some(at) = place(&objects, &of.kind, &of.namespace, &of.name) else { continue };
+                // Such a patch is for the next runs.
+                if item.remedy.patch.is_empty() || item.details.contains_key("patchObject") {
+                    continue;
+                }
+                patches += 1;
+                let mut mended = objects.clone();
+                let fits = item.remedy.patch.iter().all(|step| patch::apply(&mut mended[at], step).is_some());
+                if !fits {
+                    wrong.push(told(&format!("the patch does not fit: {:?}", item.remedy.patch)));
+                    continue;
+                }
+                let mut again = row.clone();
+                again.objects = mended;
+                let left = report(&tables_like(&table), &again, origin);
+                if left.items.iter().any(|other| other.fingerprint == item.fingerprint) {
+                    wrong.push(told(&format!("the patch changes nothing: {:?}", item.remedy.patch)));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(paths > 200 && patches > 50, "{paths} paths and {patches} patches were looked at");
+}
+
+/// Returns a table of the same settings.
+fn tables_like(table: &Table) -> Table {
+    Table { templates: BTreeMap::new(), select: table.select.clone(), now: table.now.clone(), rows: Vec::new() }
 }

@@ -78,6 +78,12 @@ pub fn audited(facts: &Facts, rules: &[&Rule], policy: &Policy, now: Timestamp) 
         partial: true,
         namespace: None,
     }));
+    skipped.extend(super::probes::unread(facts, &ran, policy).into_iter().map(|reason| Skipped {
+        rules: vec!["PA".to_owned()],
+        reason,
+        partial: true,
+        namespace: None,
+    }));
     let items = new.into_iter().map(|work| work.finding).collect();
     let mut report = AuditReport::new(items, skipped, objects);
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);

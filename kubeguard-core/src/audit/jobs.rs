@@ -3,12 +3,14 @@
 //! Every rule is a pure judgement over facts. [`state`] says what may be judged of a job, [`zombie`] whether the work of a
 //! pod is over while a sidecar holds it, [`outcome`] what each action would lead to, [`ladder`] what ends it.
 
+mod books;
 mod configured;
 mod cost;
 mod crons;
 mod damage;
 mod endless;
 mod held;
+mod injected;
 mod ladder;
 mod leaving;
 mod native;
@@ -73,6 +75,8 @@ pub(super) const RULES: &[Rule] = &[
     damage::ZJ602,
     damage::ZJ603,
     damage::ZJ604,
+    injected::ZJ701,
     predicted::ZJ702,
     predicted::ZJ703,
+    injected::ZJ704,
 ];

@@ -7,6 +7,7 @@ mod budgets;
 mod command;
 mod container;
 mod events;
+mod guard;
 mod handlers;
 mod lifecycle;
 mod live;
@@ -17,6 +18,7 @@ mod routing;
 mod services;
 mod sidecars;
 mod timing;
+mod unread;
 mod versions;
 
 use std::sync::LazyLock;
@@ -26,6 +28,7 @@ use serde_json::{Value, json};
 pub use command::Target;
 pub use model::{Endpoint, Probe, ProbeKind, Timing, endpoint, probes, same_endpoint};
 pub use routing::{Route, Routing, routing};
+pub(super) use unread::unread;
 
 use super::facts::{Carrier, Facts, Of};
 use super::kinds;
@@ -76,6 +79,7 @@ needs_of!(ENFORCED, "Templates and the labels of their namespaces.", Need::decid
 /// The rows.
 pub(super) static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     [
+        guard::RULES,
         container::RULES,
         ports::RULES,
         handlers::RULES,
@@ -113,12 +117,36 @@ fn asked<'a>(context: &Context<'a>, carrier: &Carrier<'a>) -> Vec<Member<'a>> {
 
 /// Returns a container with its probes, unless it is an init container or its pod is not meant to stay.
 fn staying<'a>(context: &Context<'a>, carrier: &Carrier<'a>, member: &Member<'a>) -> Vec<Probe<'a>> {
-    if !member.is_gating() || ends(context.facts, carrier) { Vec::new() } else { probes(member, carrier.spec) }
+    if !member.is_gating() || ends(context.facts, carrier) || is_injected(context, carrier, member) {
+        Vec::new()
+    } else {
+        probes(member, carrier.spec)
+    }
+}
+
+/// Returns whether an injector says that it added a container: nobody is blamed for the probes that it wrote.
+fn is_injected(context: &Context<'_>, carrier: &Carrier<'_>, member: &Member<'_>) -> bool {
+    let name = &member.container.name;
+    context.policy.sidecars.rows().iter().any(|row| {
+        let Some(status) = &row.status else { return false };
+        let Some(value) = carrier.annotations.get(&status.annotation) else { return false };
+        let known = row.names.contains(name);
+        // The list of native sidecars has another name in it.
+        known
+            && (status.containers_at.is_empty()
+                || serde_json::from_str::<Value>(value).is_ok_and(|told| names_it(&told, name)))
+    })
+}
+
+/// Returns whether any list of an injector's status names a container.
+fn names_it(told: &Value, name: &str) -> bool {
+    let lists = told.as_object().into_iter().flat_map(|fields| fields.values()).filter_map(Value::as_array);
+    lists.flatten().any(|known| known.as_str() == Some(name))
 }
 
 /// Returns the probes of any container that may have some, also in jobs.
 fn any<'a>(context: &Context<'a>, carrier: &Carrier<'a>, member: &Member<'a>) -> Vec<Probe<'a>> {
-    if member.class == Class::Init || is_over(context.facts, carrier) {
+    if member.class == Class::Init || is_over(context.facts, carrier) || is_injected(context, carrier, member) {
         Vec::new()
     } else {
         probes(member, carrier.spec)
@@ -186,8 +214,9 @@ fn replicas(facts: &Facts, carrier: &Carrier<'_>) -> Option<i32> {
         scaler.meta.namespace == meta.namespace
             && target.is_some_and(|target| target.kind == kind && *target.name == *meta.name)
     });
-    if let Some(least) = scaler.and_then(|scaler| scaler.spec.as_ref()?.min_replicas) {
-        return Some(least);
+    // An autoscaler that names no minimum goes down to one.
+    if let Some(scaler) = scaler {
+        return Some(scaler.spec.as_ref().and_then(|spec| spec.min_replicas).unwrap_or(1));
     }
     match carrier.object.fact() {
         Fact::Pod => Some(1),
@@ -215,6 +244,15 @@ fn find<'a, T>(table: &'a [Of<T>], carrier: &Carrier<'_>) -> Option<&'a Of<T>> {
     let meta = carrier.object.meta();
     let place = |object: &Of<T>| (&*object.meta.namespace, &*object.meta.name).cmp(&(&*meta.namespace, &*meta.name));
     table.get(table.binary_search_by(place).ok()?)
+}
+
+/// Returns the pods that are made from a template, by way of its replica sets.
+fn pods_of<'a>(facts: &'a Facts, carrier: &Carrier<'a>) -> Vec<&'a super::facts::Pod> {
+    if carrier.object.fact() == Fact::Pod {
+        return facts.pod(&carrier.object.meta().uid).into_iter().collect();
+    }
+    let between = facts.owned_by(carrier.object).filter(|child| child.fact() == Fact::ReplicaSet);
+    facts.pods_of(carrier.object).chain(between.flat_map(|child| facts.pods_of(child))).collect()
 }
 
 /// Returns names in a sentence: `a`, `a and b`, `a, b and 3 more`.

@@ -266,6 +266,11 @@ fn by_shape<'a>(regular: &[Member<'a>], view: &View<'a>, found: &mut [RoleOf<'a>
         !container.ports.is_empty() || container.readiness_probe.is_some() || container.liveness_probe.is_some()
     };
     let serving = regular.iter().filter(|member| serves(member.container)).count();
+    // Shape never takes the last container that may be the work: what is left beside known sidecars is the work.
+    let known = |one: &RoleOf<'_>| one.hits.first().is_some_and(|hit| hit.role == Role::Sidecar);
+    if found.iter().filter(|one| !known(one)).count() < 2 {
+        return;
+    }
     for (member, one) in regular.iter().zip(found) {
         let own = member.container.security_context.as_ref().and_then(|context| context.run_as_user);
         let user = own.or(view.spec.security_context.as_ref().and_then(|context| context.run_as_user));

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::endless::TEMPLATES;
+use super::injected::is_asked_to_quit;
 use super::outcome::matches;
 use super::view::{
     JobState, PODS, ended, is_future, is_template, job_spec, known, lives, moment, span, started, state,
@@ -90,6 +91,7 @@ pub(super) const ZJ405: Rule = Rule {
         "a native sidecar ends with the work",
         "a job with pods is judged by its pods",
         "a sidecar that ends by itself",
+        "the work asks it to quit by an endpoint that is on",
     ],
     links: &["https://github.com/kubernetes/kubernetes/issues/139368"],
     check: Check::Template(unguarded),
@@ -222,7 +224,8 @@ fn unguarded<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Fin
     let mut sidecars = roles
         .into_iter()
         .enumerate()
-        .filter(|(_, role)| role.role == Role::Sidecar && !role.row.is_some_and(|row| row.self_ending));
+        .filter(|(_, role)| role.role == Role::Sidecar)
+        .filter(|(_, role)| !role.row.is_some_and(|row| row.self_ending || is_asked_to_quit(&carrier, row)));
     let Some((first, role)) = sidecars.next() else { return };
     let (mut proof, mut names, mut indexes) = (role.proof, vec![role.container], vec![first]);
     for (index, role) in sidecars {

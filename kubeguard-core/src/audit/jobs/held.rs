@@ -98,7 +98,11 @@ fn restarts<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>
     let over = zombie.over_since;
     let Some(zombie) = only(zombie, |holder| holder.restarts_since(over)) else { return };
     let times: i32 = zombie.holders.iter().map(|holder| holder.status.restarts).sum();
-    let told = format!("work done{}", since(&zombie));
+    let code = zombie.mains.iter().map(|main| main.exit_code).find(|code| *code != 0);
+    let told = match code {
+        Some(code) => format!("main failed (exit {code}){}", since(&zombie)),
+        None => format!("work done (exit 0){}", since(&zombie)),
+    };
     let severity = escalated(context, &zombie);
     let then = format!("it was started again after that, {times} restarts by now: the pod stays");
     findings.push(draft(context, &zombie, &told, &then).severity(severity));
@@ -185,8 +189,17 @@ fn draft<'a>(context: &Context<'a>, zombie: &Zombie<'a>, told: &str, then: &str)
     let steps = ladder(context.facts, context.policy, zombie, context.now);
     let outcomes: Vec<Value> = steps.iter().flat_map(ladder::Ladder::outcomes_as_json).collect();
     let remedies: Vec<Value> = steps.iter().map(ladder::Ladder::as_json).collect();
-    if let Some(step) = steps.iter().find(|step| step.refused.is_none() && step.is_for_now()) {
-        draft = draft.remedy(step.words());
+    let offered = || steps.iter().filter(|step| step.refused.is_none());
+    let now = offered().find(|step| step.is_for_now());
+    let later = offered().find(|step| !step.patch.is_empty());
+    let words: Vec<String> =
+        [now.map(ladder::Ladder::words), later.map(|step| step.text.clone())].into_iter().flatten().collect();
+    if !words.is_empty() {
+        draft = draft.remedy(words.join("; "));
+    }
+    if let Some(step) = later {
+        // A template that later runs are made from may belong to the CronJob: then the patch is for that.
+        draft = step.patch.iter().cloned().fold(draft, Draft::patch).detail("patchObject", step.object.clone());
     }
     draft.detail("outcomes", outcomes).detail("remedies", remedies)
 }

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::injected::shows_native;
 use super::outcome::{Action, Outcome, is_flag, outcome};
 use super::shell;
 use super::view::{cron_of, job_of, jobs_of, moment, span, started, state};
@@ -192,7 +193,7 @@ pub fn ladder(facts: &Facts, policy: &Policy, zombie: &Zombie<'_>, now: Timestam
                 outcomes: ends(Action::TemplatePatch),
                 ..native(facts, zombie, holder, job, &holds)
             }));
-            steps.extend(template(job, cron).and_then(|holds| switch(holder, &holds)));
+            steps.extend(template(job, cron).and_then(|holds| switch(facts, holder, &holds)));
         }
     }
     if let Some(job) = job {
@@ -259,6 +260,12 @@ pub(super) struct Template<'a> {
     name: String,
 }
 
+impl Template<'_> {
+    fn right(&self) -> &'static str {
+        if self.carrier.object.fact() == Fact::CronJob { "patch cronjobs" } else { "patch jobs" }
+    }
+}
+
 fn template<'a>(job: &'a Of<Job>, cron: Option<&'a Of<CronJob>>) -> Option<Template<'a>> {
     let object: &dyn Object = match cron {
         Some(cron) => cron,
@@ -278,6 +285,10 @@ fn native(facts: &Facts, zombie: &Zombie<'_>, holder: &Holder<'_>, job: &Of<Job>
     let made_from = job.template.as_ref().map(|template| &template.spec);
     if made_from.is_some_and(|spec| !spec.containers.iter().any(|known| known.name == name)) {
         return step.refused("it is injected: use the switch of its injector");
+    }
+    // A helper of which nobody says how it becomes a native sidecar may wait for the work that would wait for it.
+    if holder.role.row.is_some_and(|row| row.class == "helper" && row.native.is_none()) {
+        return step.refused(format!("{name} may wait for the work, which would then wait for it"));
     }
     let spec = of.carrier.spec;
     let Some(index) = spec.containers.iter().position(|known| known.name == name) else {
@@ -315,7 +326,7 @@ fn native(facts: &Facts, zombie: &Zombie<'_>, holder: &Holder<'_>, job: &Of<Job>
         ""
     };
     let text = format!("{}{known}", step.text);
-    Ladder { patch, object: Some(of.name.clone()), rights: vec!["patch cronjobs"], text, ..step }
+    Ladder { patch, object: Some(of.name.clone()), rights: vec![of.right()], text, ..step }
 }
 
 fn kubelet(node: &Of<crate::audit::kinds::Node>) -> Option<crate::audit::facts::Version> {
@@ -325,32 +336,42 @@ fn kubelet(node: &Of<crate::audit::kinds::Node>) -> Option<crate::audit::facts::
     Some((number()?, number()?))
 }
 
-fn switch(holder: &Holder<'_>, of: &Template<'_>) -> Option<Ladder> {
-    let row = sure(holder)?;
+/// Returns what an injector is told in a template so that its sidecar no longer holds the pod: in words, and as a patch.
+///
+/// Its native switch where it has one, else the way out.
+pub(super) fn injector_patch(row: &Sidecar, of: &Carrier<'_>) -> Option<(String, Vec<Value>)> {
     let native =
         row.native.as_ref().filter(|native| !native.pod_annotation.is_empty() && native.confirmed != Some(false));
     let out = row.opt_out.as_ref().filter(|out| !out.annotation.is_empty());
-    let (annotation, text) = match (native, out) {
-        (Some(native), _) => (format!("{}=true", native.pod_annotation), "as a native sidecar"),
-        (None, Some(out)) => (out.annotation.clone(), "no longer beside the work"),
+    let (annotation, then) = match (native, out) {
+        (Some(native), _) => (format!("{}=true", native.pod_annotation), "it is then a native sidecar"),
+        (None, Some(out)) => (out.annotation.clone(), "it then no longer stands beside the work"),
         (None, None) => return None,
     };
     let (name, value) = annotation.split_once('=')?;
-    let root = format!("{}/metadata/annotations", of.carrier.path);
+    let root = format!("{}/metadata/annotations", of.path);
     let mut patch = Vec::new();
-    if of.carrier.annotations.is_empty() {
+    if of.annotations.is_empty() {
+        // A template may have no metadata at all.
+        if of.labels.is_empty() {
+            patch.push(json!({"op": "add", "path": format!("{}/metadata", of.path), "value": {}}));
+        }
         patch.push(json!({"op": "add", "path": root, "value": {}}));
     }
     let token = name.replace('~', "~0").replace('/', "~1");
     patch.push(json!({"op": "add", "path": format!("{root}/{token}"), "value": value}));
-    let text =
-        format!("switch the injector: {name}={value} in {} has {} {text} in the next runs", of.name, holder.name());
-    Some(Ladder {
-        patch,
-        object: Some(of.name.clone()),
-        rights: vec!["patch cronjobs"],
-        ..Ladder::new(Step::Switch, text)
-    })
+    Some((format!("annotate the pod template with {name}={value}: {then}"), patch))
+}
+
+fn switch(facts: &Facts, holder: &Holder<'_>, of: &Template<'_>) -> Option<Ladder> {
+    let row = sure(holder)?;
+    let (text, patch) = injector_patch(row, &of.carrier)?;
+    let shown = row.native.as_ref().is_none_or(|native| native.pod_annotation.is_empty()) || shows_native(facts, row);
+    let doubt = if shown { "" } else { " (no pod shows that the installed version honours it)" };
+    let text = format!("{text}{doubt}");
+    let text = format!("switch the injector of {} for the next runs of {}: {text}", holder.name(), of.name);
+    let object = Some(of.name.clone());
+    Some(Ladder { patch, object, rights: vec![of.right()], ..Ladder::new(Step::Switch, text) })
 }
 
 /// Returns three times the 99th percentile of the owner's successful runs, of three at least.

@@ -2,8 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::books::{Books, Entry, Failure};
 use super::phase::{Phase, phase};
-use super::view::{cron_of, deadline, job_of, span, started};
+use super::view::{JobState, cron_of, deadline, job_of, span, started, state};
 use crate::audit::facts::{Facts, Of, Pod, State};
 use crate::audit::kinds::{Job, PodFailurePolicyRule};
 use crate::pods::{Class, Member, SidecarTable, Switch, members, restarts};
@@ -52,6 +53,8 @@ pub enum Ends {
     Failed,
     /// It has not ended.
     Progressing,
+    /// It waits until somebody resumes it.
+    Suspended,
     /// It is gone.
     Missing,
 }
@@ -64,6 +67,7 @@ impl Ends {
             Self::Complete => "complete",
             Self::Failed => "failed",
             Self::Progressing => "progressing",
+            Self::Suspended => "suspended",
             Self::Missing => "missing",
         }
     }
@@ -108,29 +112,16 @@ pub fn outcome(facts: &Facts, pod: &Pod, action: Action<'_>, table: &SidecarTabl
 struct Model<'a> {
     pod: &'a Pod,
     job: Option<&'a Of<Job>>,
+    books: Option<Books<'a>>,
     table: &'a SidecarTable,
     now: Timestamp,
-    /// Other pods of the job that have not ended and are not leaving.
-    others: i64,
-    succeeded: i64,
-    failed: i64,
 }
 
 impl<'a> Model<'a> {
     fn of(facts: &'a Facts, pod: &'a Pod, table: &'a SidecarTable, now: Timestamp) -> Self {
         let job = job_of(facts, pod);
-        let others = job.map_or(0, |job| {
-            let alive =
-                |other: &&Pod| !other.is_over() && other.meta.deleted.is_none() && other.meta.name != pod.meta.name;
-            i64::try_from(facts.pods_of(job).filter(alive).count()).unwrap_or(i64::MAX)
-        });
-        let status = job.and_then(|job| job.status.as_ref());
-        let uncounted = status.and_then(|status| status.uncounted_terminated_pods.as_ref());
-        let number = |list: Option<&Vec<String>>| i64::try_from(list.map_or(0, Vec::len)).unwrap_or(i64::MAX);
-        let succeeded =
-            i64::from(status.map_or(0, |status| status.succeeded)) + number(uncounted.map(|u| &u.succeeded));
-        let failed = i64::from(status.map_or(0, |status| status.failed)) + number(uncounted.map(|u| &u.failed));
-        Self { pod, job, table, now, others, succeeded, failed }
+        let books = job.and_then(|job| Books::of(facts, job, pod, now));
+        Self { pod, job, books, table, now }
     }
 
     fn stays(&self, step: &str) -> Outcome {
@@ -139,7 +130,24 @@ impl<'a> Model<'a> {
         Outcome { steps, pod_phase, job: Ends::Progressing, runs_again: Some(false), assumptions: Vec::new() }
     }
 
+    /// Returns what holds whatever is done to the pod.
+    fn decided(&self) -> Option<Outcome> {
+        let entry = self.books.as_ref()?.decided()?;
+        Some(entered(entry, self.pod.status.as_ref().map(|status| phase(&self.pod.spec, status, false))))
+    }
+
+    fn is_suspended(&self) -> bool {
+        self.job.is_some_and(|job| state(job) == JobState::Suspended)
+    }
+
     fn wait(&self) -> Outcome {
+        if let Some(outcome) = self.decided() {
+            return outcome;
+        }
+        if self.is_suspended() {
+            let stays = self.stays("the job is suspended: its pods are deleted, and its deadline does not run");
+            return Outcome { pod_phase: None, job: Ends::Suspended, runs_again: None, ..stays };
+        }
         match self.job.and_then(deadline) {
             Some(end) => Outcome { job: Ends::Failed, ..self.stays(&format!("DeadlineExceeded at {end}")) },
             None => self.stays("nothing will end it: it has no deadline"),
@@ -147,6 +155,13 @@ impl<'a> Model<'a> {
     }
 
     fn deadline(&self, after: SignedDuration) -> Outcome {
+        if let Some(outcome) = self.decided() {
+            return outcome;
+        }
+        if self.is_suspended() {
+            let stays = self.stays("the job is suspended: its deadline begins when it is resumed");
+            return Outcome { pod_phase: None, job: Ends::Suspended, runs_again: None, ..stays };
+        }
         let end = self.job.and_then(started).and_then(|start| start.checked_add(after).ok());
         let steps = match end {
             Some(end) if end <= self.now => {
@@ -210,8 +225,18 @@ impl<'a> Model<'a> {
         let name = &member.container.name;
         let spec = &self.pod.spec;
         let probed = member.container.liveness_probe.is_some() && restarts(member, spec, 1);
+        if let Some(outcome) = self.decided() {
+            return outcome;
+        }
         if restarts(member, spec, code) || probed {
-            return self.stays(&format!("{name} ends with {code} and is started again: the pod stays"));
+            let step = format!("{name} ends with {code} and is started again: the pod stays");
+            let mut outcome = self.stays(&step);
+            // Under OnFailure that counts, whichever container it is.
+            if let Some(entry) = self.books.as_ref().and_then(Books::restarted) {
+                outcome.steps.push(entry.step);
+                outcome.job = entry.job;
+            }
+            return outcome;
         }
         let Some(status) = &self.pod.status else { return self.stays("nothing is known of the pod") };
         let mut status = status.clone();
@@ -223,7 +248,7 @@ impl<'a> Model<'a> {
         let then = phase(spec, &status, false);
         let mut outcome = match then {
             Phase::Succeeded => self.succeeds(),
-            Phase::Failed => self.fails(&status),
+            Phase::Failed => self.fails(Failure::Ended(&status)),
             Phase::Pending | Phase::Running => self.stays("other containers still hold the pod"),
         };
         outcome.pod_phase = Some(then);
@@ -235,76 +260,32 @@ impl<'a> Model<'a> {
     }
 
     fn succeeds(&self) -> Outcome {
-        let succeeded = self.succeeded + 1;
-        let wanted = self.job.and_then(|job| job.spec.as_ref()).and_then(|spec| spec.completions);
-        let enough = wanted.is_none_or(|wanted| succeeded >= i64::from(wanted));
-        let (job, step) = if self.job.is_none() {
-            (Ends::Complete, "it has no job".to_owned())
-        } else if enough && self.others == 0 {
-            (Ends::Complete, "the job completes".to_owned())
-        } else {
-            let of = wanted.map_or_else(String::new, |wanted| format!(" of {wanted}"));
-            (Ends::Progressing, format!("{succeeded}{of} succeeded, the others go on"))
+        let Some(books) = &self.books else {
+            let steps = vec!["it has no job".to_owned()];
+            let phase = Some(Phase::Succeeded);
+            let assumptions = Vec::new();
+            return Outcome { steps, pod_phase: phase, job: Ends::Complete, runs_again: Some(false), assumptions };
         };
-        let phase = Some(Phase::Succeeded);
-        Outcome { steps: vec![step], pod_phase: phase, job, runs_again: Some(false), assumptions: Vec::new() }
+        entered(books.succeeds(), Some(Phase::Succeeded))
     }
 
-    fn fails(&self, status: &crate::audit::facts::PodStatus) -> Outcome {
-        let outcome = |step: String, job: Ends, runs_again: Option<bool>| Outcome {
-            steps: vec![step],
-            pod_phase: Some(Phase::Failed),
-            job,
-            runs_again,
-            assumptions: Vec::new(),
+    fn fails(&self, how: Failure<'_>) -> Outcome {
+        let Some(books) = &self.books else {
+            let steps = vec!["it has no job that would try again".to_owned()];
+            let phase = Some(Phase::Failed);
+            let assumptions = Vec::new();
+            return Outcome { steps, pod_phase: phase, job: Ends::Failed, runs_again: Some(false), assumptions };
         };
-        let Some(spec) = self.job.and_then(|job| job.spec.as_ref()) else {
-            return outcome("it has no job that would try again".to_owned(), Ends::Failed, Some(false));
-        };
-        let rules = spec.pod_failure_policy.iter().flat_map(|policy| &policy.rules);
-        let rule = rules.into_iter().find(|rule| matches(rule, status));
-        match rule.map_or("", |rule| rule.action.as_str()) {
-            "FailJob" => {
-                return outcome("its podFailurePolicy fails the job".to_owned(), Ends::Failed, Some(false));
-            }
-            "Ignore" => {
-                let step = "its podFailurePolicy ignores the failure: the main runs again".to_owned();
-                return outcome(step, Ends::Progressing, Some(true));
-            }
-            "FailIndex" => {
-                let step = "its podFailurePolicy fails the index; the job fails once the others are done".to_owned();
-                return outcome(step, if self.others == 0 { Ends::Failed } else { Ends::Progressing }, Some(false));
-            }
-            _ => {}
-        }
-        if spec.backoff_limit_per_index.is_some() {
-            let step = "the index counts a failure; whether it may try again depends on its failures so far".to_owned();
-            return outcome(step, Ends::Progressing, None);
-        }
-        self.counted(spec.backoff_limit.unwrap_or(6))
-    }
-
-    /// Returns what follows when one more pod counts as failed.
-    fn counted(&self, limit: i32) -> Outcome {
-        let failed = self.failed + 1;
-        let limit = i64::from(limit);
-        let (step, job, again) = if failed > limit {
-            (format!("{failed} failures are more than backoffLimit {limit}: the job fails"), Ends::Failed, false)
-        } else {
-            let step = format!("attempt {} of {}: the main runs again", failed + 1, limit + 1);
-            (step, Ends::Progressing, true)
-        };
-        let pod_phase = Some(Phase::Failed);
-        Outcome { steps: vec![step], pod_phase, job, runs_again: Some(again), assumptions: Vec::new() }
+        entered(books.fails(how), Some(Phase::Failed))
     }
 
     fn delete_pod(&self) -> Vec<Outcome> {
-        let Some(spec) = self.job.and_then(|job| job.spec.as_ref()) else {
+        let Some(books) = &self.books else {
             let stays = self.stays("the pod is deleted; nothing known makes it again");
             return vec![Outcome { pod_phase: None, job: Ends::Missing, runs_again: None, ..stays }];
         };
-        if spec.pod_replacement_policy != "Failed" && spec.pod_failure_policy.is_none() {
-            let mut outcome = self.counted(spec.backoff_limit.unwrap_or(6));
+        if !books.waits_for_the_end() {
+            let mut outcome = self.fails(Failure::Deleted);
             outcome.steps.insert(0, "a pod that is being deleted counts as failed at once".to_owned());
             outcome.pod_phase = None;
             return vec![outcome];
@@ -339,7 +320,8 @@ impl<'a> Model<'a> {
         }
         let outcomes = branches.into_iter().map(|(status, notes)| {
             let then = phase(&self.pod.spec, &status, true);
-            let mut outcome = if then == Phase::Succeeded { self.succeeds() } else { self.fails(&status) };
+            let mut outcome =
+                if then == Phase::Succeeded { self.succeeds() } else { self.fails(Failure::Ended(&status)) };
             outcome.steps.insert(0, format!("the pod ends as {} and that counts", then.as_str()));
             outcome.pod_phase = None;
             outcome.assumptions.extend(notes);
@@ -347,6 +329,12 @@ impl<'a> Model<'a> {
         });
         outcomes.collect()
     }
+}
+
+/// Returns what the controller's books say as an outcome.
+fn entered(entry: Entry, pod_phase: Option<Phase>) -> Outcome {
+    let Entry { step, job, runs_again, assumption } = entry;
+    Outcome { steps: vec![step], pod_phase, job, runs_again, assumptions: assumption.into_iter().collect() }
 }
 
 /// Returns whether an argument is a switch that is on.

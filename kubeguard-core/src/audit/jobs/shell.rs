@@ -202,28 +202,54 @@ pub(super) fn loses(script: &str, stops: bool) -> Option<Loss> {
     if before.iter().any(|command| command.text.starts_with("trap ")) {
         return None;
     }
-    let work = before.iter().rposition(|command| !is_prelude(&command.text))?;
-    let guarded =
-        before.get(work + 1).is_some_and(|next| next.joint == Joint::Or) || work + 1 == at && quit.joint == Joint::Or;
-    if quit.joint == Joint::And && work + 1 == at {
-        // `a && quit || quit` asks in both cases, and cannot be told from others that do.
-        let again = rest.iter().skip(1).any(|command| is_quit(&command.text));
-        return (!again).then_some(Loss::NeverQuits);
-    }
-    if quit.joint == Joint::And {
+    // Where the code is saved the work is over.
+    let end = before.iter().position(|command| command.text.contains("=$?")).unwrap_or(at);
+    let work = before.get(..end)?.iter().rposition(|command| !is_prelude(&command.text))?;
+    // What a block does at its condition, and what is not last in a chain, does not stop a shell.
+    let block = before.get(work).is_some_and(|command| is_block(&command.text));
+    let next = before.get(work + 1).map_or(quit.joint, |next| next.joint);
+    let guarded = block || matches!(next, Joint::And | Joint::Or);
+    let saved: Vec<&str> = before.iter().flat_map(|command| all_assigned(&command.text)).collect();
+    let keeps = rest.iter().skip(1).any(|command| {
+        let tells = !matches!(command.text.split_whitespace().next(), Some("echo" | "printf"));
+        tells && saved.iter().any(|name| mentions(&command.text, name))
+    });
+    if keeps && (!stops || guarded) {
         return None;
     }
-    let saved: Vec<&str> = before.iter().filter_map(|command| assigned(&command.text)).collect();
-    let keeps = rest.iter().skip(1).any(|command| {
-        let mut words = command.text.split_whitespace();
-        let value = (words.next() == Some("exit")).then(|| words.next()).flatten();
-        value.is_some_and(|value| saved.contains(&value.trim_matches(['"', '$', '{', '}', '\''])))
-    });
-    match (stops && !guarded, keeps) {
+    if quit.joint == Joint::And {
+        // `a && quit || quit` asks in both cases, and cannot be told from others that do.
+        let again = rest.iter().skip(1).any(|command| is_quit(&command.text));
+        return (work + 1 == at && !again).then_some(Loss::NeverQuits);
+    }
+    match (stops && !guarded, block && stops) {
         (true, _) => Some(Loss::NeverQuits),
         (false, true) => None,
         (false, false) => Some(Loss::HidesFailure),
     }
+}
+
+fn is_block(text: &str) -> bool {
+    matches!(text.split_whitespace().next(), Some("if" | "while" | "until" | "for" | "case" | "select"))
+}
+
+/// Returns whether text uses a variable: `$x`, `${x}` or `${x:-0}`.
+fn mentions(text: &str, name: &str) -> bool {
+    text.match_indices('$').any(|(at, _)| {
+        let rest = text.get(at + 1..).unwrap_or_default().trim_start_matches('{');
+        let ends = |c: Option<char>| !c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_');
+        rest.strip_prefix(name).is_some_and(|rest| ends(rest.chars().next()))
+    })
+}
+
+/// Returns every variable that a command or block sets.
+fn all_assigned(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split([' ', ';', '\n', '\t']);
+    words.filter_map(|word| {
+        let (name, _) = word.split_once('=')?;
+        let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+        (first && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')).then_some(name)
+    })
 }
 
 /// Returns the variables that a command sets, when it sets variables alone.
@@ -239,7 +265,20 @@ fn is_prelude(text: &str) -> bool {
     let sets = assigned(text).is_some() && text.split_whitespace().count() == 1;
     sets || matches!(
         first,
-        "set" | "trap" | "until" | "while" | "sleep" | "echo" | "printf" | "export" | "cd" | "true" | ":"
+        "set"
+            | "trap"
+            | "until"
+            | "while"
+            | "sleep"
+            | "echo"
+            | "printf"
+            | "export"
+            | "cd"
+            | "true"
+            | ":"
+            | "["
+            | "[["
+            | "test"
     )
 }
 
@@ -289,6 +328,14 @@ mod tests {
             "app",
             "if app; then curl localhost:15020/quitquitquit; fi",
             "app && curl localhost:15020/quitquitquit || (curl localhost:15020/quitquitquit; exit 1)",
+            "app || rc=$?; curl localhost:15020/quitquitquit; exit ${rc:-0}",
+            "set -e; app && code=0 || code=$?; curl localhost:15020/quitquitquit; exit $code",
+            "if app; then rc=0; else rc=1; fi; curl localhost:15020/quitquitquit; exit $rc",
+            "set -e\nif app; then rc=0; else rc=1; fi\ncurl localhost:15020/quitquitquit\nexit $rc",
+            "app; rc=$?; [ \"$ISTIO\" = true ] && curl localhost:15020/quitquitquit; exit $rc",
+            "app; rc=$?; command -v curl && curl localhost:15020/quitquitquit; exit $rc",
+            "app; rc=$?; curl localhost:15020/quitquitquit; [ $rc -eq 0 ]",
+            "app & pid=$!; wait $pid; rc=$?; curl localhost:15020/quitquitquit; exit $rc",
         ] {
             assert_eq!(loses(script, false), None, "{script}");
         }
@@ -303,6 +350,10 @@ mod tests {
             ("app; curl -X POST localhost:15020/quitquitquit", false, Loss::HidesFailure),
             ("app; x=$?; wget --post-data '' localhost:4191/shutdown", false, Loss::HidesFailure),
             ("app || curl -X POST localhost:15020/quitquitquit", false, Loss::HidesFailure),
+            ("set -e; app; x=$?; curl localhost:15020/quitquitquit; exit $x", false, Loss::NeverQuits),
+            ("app; x=$?; curl localhost:15020/quitquitquit; echo \"ended with $x\"", false, Loss::HidesFailure),
+            ("if app; then echo ok; fi; curl localhost:15020/quitquitquit", false, Loss::HidesFailure),
+            ("cd /app && app && curl localhost:15020/quitquitquit", false, Loss::NeverQuits),
             (
                 "while ! nc -z localhost 5432; do sleep 1; done\napp\ncurl localhost:9091/quitquitquit\nexit $?",
                 false,

@@ -202,3 +202,14 @@ fn the_cost_is_the_request_of_the_whole_pod_times_its_age() {
     let zombie = zombie(&facts, pod(&facts), &table, NOW.parse().unwrap()).unwrap();
     assert_eq!(cost(&zombie), Cost { cpu_milli_hours: 100, memory_milli_hours: 1000 });
 }
+
+#[test]
+fn a_switch_says_whether_anything_shows_that_it_is_honoured_and_a_waiting_helper_is_not_made_native() {
+    let find = |facts: &Facts, wanted: Step| steps(facts).into_iter().find(|step| step.step == wanted).unwrap();
+    let istio = world("Never", 0, json!({}), json!({"name": "istio-proxy", "image": "istio/proxyv2:1.27"}));
+    let text = find(&istio, Step::Switch).text;
+    assert!(text.contains("sidecar.istio.io/nativeSidecar=true") && text.contains("no pod shows"), "{text}");
+    let xcom = world("Never", 0, json!({}), json!({"name": "airflow-xcom-sidecar", "image": "alpine"}));
+    let refused = find(&xcom, Step::Native).refused.unwrap_or_default();
+    assert!(refused.contains("may wait for the work"), "{refused}");
+}

@@ -244,6 +244,7 @@ message! {
         3 host: String,
         4 scheme: String,
         5 http_headers: [{HTTPHeader}],
+        6 protocol: String,
     }
 }
 
@@ -268,6 +269,7 @@ message! {
     struct GRPCAction {
         1 port: i32,
         2 service: String,
+        3 mode: String,
     }
 }
 

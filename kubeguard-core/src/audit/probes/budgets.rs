@@ -189,7 +189,7 @@ fn deadline<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Find
     let Some(spec) = deployment(context, &carrier).and_then(|deployment| deployment.spec.as_ref()) else { return };
     let deadline = i64::from(spec.progress_deadline_seconds.unwrap_or(600));
     let ready_for = i64::from(spec.min_ready_seconds);
-    let starts = |member: Member<'a>| (budget(&member, carrier.spec), to_ready(&member, carrier.spec), member);
+    let starts = |member: Member<'a>| (budget(&member), to_ready(&member), member);
     let slowest =
         members(carrier.spec).filter(Member::is_gating).map(starts).max_by_key(|(granted, ready, _)| granted + ready);
     let Some((granted, ready, member)) = slowest.filter(|(granted, ready, _)| deadline < granted + ready + ready_for)

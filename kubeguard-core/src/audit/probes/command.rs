@@ -116,6 +116,21 @@ pub(super) fn always_succeeds(argv: &[String]) -> bool {
     }
 }
 
+/// Returns whether a container's command only waits, as in `sleep infinity`: it listens nowhere.
+pub(super) fn only_waits(container: &Container) -> bool {
+    const QUIET: &[&str] =
+        &["touch", "echo", "printf", "mkdir", "rm", "date", "true", ":", "trap", "wait", "done", "set", "exit", "cd"];
+    let argv: Vec<String> = container.command.iter().chain(&container.args).cloned().collect();
+    let all = run(&argv);
+    let program = |words: &Vec<String>| words.first().map_or(String::new(), |word| base(word).to_owned());
+    // An image without a command of its own may hand the first argument to its entry point.
+    let whole = !container.command.is_empty() || argv.first().is_some_and(|word| is_shell(word));
+    let waits = |name: &str| matches!(name, "sleep" | "pause" | "tail");
+    whole
+        && all.iter().any(|words| waits(&program(words)))
+        && all.iter().all(|words| waits(&program(words)) || QUIET.contains(&program(words).as_str()))
+}
+
 /// Whether something is in the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target<T> {
@@ -167,6 +182,7 @@ const CLIENTS: &[Client] = &[
     (&["mysql", "mysqladmin", "mariadb", "mariadb-admin"], &["-h", "--host"], &["MYSQL_HOST"]),
     (&["redis-cli", "valkey-cli"], &["-h"], &["REDISCLI_HOST", "REDIS_HOST"]),
     (&["mongosh", "mongo"], &["--host"], &[]),
+    (&["grpc_health_probe", "grpc-health-probe"], &["-addr", "--addr"], &[]),
 ];
 /// Flags of curl and wget whose value is the next word.
 const TAKING: &[&str] = &[
@@ -212,6 +228,7 @@ fn value<'a>(words: &'a [String], flags: &[&str]) -> Option<&'a str> {
             let rest = word.strip_prefix(flag)?;
             match rest {
                 "" => words.get(at + 1).map(String::as_str),
+                _ if rest.starts_with('=') => rest.strip_prefix('='),
                 // `-hdb` and `--host=db`; never `--hostname` for `--host`.
                 _ if flag.starts_with("--") => rest.strip_prefix('='),
                 _ => Some(rest),
@@ -241,6 +258,21 @@ pub(super) fn fetched(words: &[String]) -> Option<&str> {
     })
 }
 
+/// Returns the host that netcat connects to: its first word that is no flag, no flag's value and no port.
+fn connected(rest: &[String]) -> Option<&str> {
+    let mut skip = false;
+    let mut words = rest.iter().map(String::as_str).filter(|word| {
+        let value = std::mem::take(&mut skip);
+        // `-w 2`, and `-zw2` with its value in it.
+        let flags = word.strip_prefix('-');
+        skip = flags.is_some_and(|flags| flags.ends_with(['w', 'i', 'p', 's', 'q', 'x', 'X']));
+        !value && flags.is_none()
+    });
+    let (first, second) = (words.next()?, words.next());
+    // A socket, and a port without a host, are local.
+    second.filter(|port| port.parse::<u16>().is_ok() || port.starts_with('$')).map(|_| first)
+}
+
 /// Returns where the command of a probe looks: the first host that is not the pod's own, by `variables` that are
 /// literally set.
 pub(super) fn target(argv: &[String], container: &Container) -> Target<String> {
@@ -254,7 +286,9 @@ pub(super) fn target(argv: &[String], container: &Container) -> Target<String> {
     for words in run(argv) {
         let Some((program, rest)) = words.split_first() else { continue };
         let client = CLIENTS.iter().find(|(names, ..)| names.contains(&base(program)));
-        let host = if let Some(url) = fetched(&words) {
+        let host = if matches!(base(program), "nc" | "ncat" | "netcat") {
+            connected(rest).unwrap_or_default()
+        } else if let Some(url) = fetched(&words) {
             if rest.iter().any(|word| word == "--unix-socket") { "" } else { host_of(url) }
         } else if let Some((names, flags, variables)) = client {
             let variable = || variables.iter().find_map(|name| literal.get(name).copied());
@@ -265,7 +299,7 @@ pub(super) fn target(argv: &[String], container: &Container) -> Target<String> {
         } else {
             continue;
         };
-        let host = substituted(host, &literal);
+        let host = resolved(host, &literal);
         // mongosh takes `host:port` and lists.
         let host = host.split([':', ',']).next().filter(|_| host.parse::<IpAddr>().is_err()).unwrap_or(&host);
         match place(host) {
@@ -275,6 +309,20 @@ pub(super) fn target(argv: &[String], container: &Container) -> Target<String> {
         }
     }
     known
+}
+
+/// Puts variables in until none is known any more; a value may be a whole URL.
+fn resolved(text: &str, literal: &BTreeMap<&str, &str>) -> String {
+    let mut text = text.to_owned();
+    // A variable may name another, not itself without end.
+    for _ in 0..4 {
+        let next = host_of(&substituted(&text, literal)).to_owned();
+        if next == text {
+            break;
+        }
+        text = next;
+    }
+    text
 }
 
 /// Puts the values of literal variables in: `$(NAME)` by Kubernetes, `$NAME` and `${NAME}` by the shell.
@@ -323,6 +371,22 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_only_waits_listens_nowhere() {
+        let container = |command: &[&str], args: &[&str]| Container {
+            command: argv(command),
+            args: argv(args),
+            ..Container::default()
+        };
+        assert!(only_waits(&container(&["/bin/sleep", "infinity"], &[])));
+        assert!(only_waits(&container(&[], &["/bin/sh", "-c", "touch /tmp/healthy; sleep 3600"])));
+        assert!(only_waits(&container(&["sh", "-c", "while true; do sleep 30; done"], &[])));
+        assert!(only_waits(&container(&["tail", "-f", "/dev/null"], &[])));
+        assert!(!only_waits(&container(&["sh", "-c", "server & sleep infinity"], &[])));
+        assert!(!only_waits(&container(&[], &["sleep"])) && !only_waits(&Container::default()));
+        assert!(!only_waits(&container(&["/entrypoint.sh"], &["sleep", "5"])));
+    }
+
+    #[test]
     fn a_client_s_host_is_found_wherever_it_is_written() {
         let remote = |host: &str| Target::Remote(host.to_owned());
         assert_eq!(looks(&["psql", "-h", "db-svc", "-c", "select 1"]), remote("db-svc"));
@@ -330,6 +394,8 @@ mod tests {
         assert_eq!(looks(&["sh", "-c", "true && curl -fsS -o /dev/null http://user@api:80/x"]), remote("api"));
         assert_eq!(looks(&["timeout", "5", "mysqladmin", "ping", "--host=db"]), remote("db"));
         assert_eq!(looks(&["mongosh", "mongodb://db:27017/x"]), remote("db"));
+        assert_eq!(looks(&["sh", "-c", "nc -zw2 db 5432"]), remote("db"));
+        assert_eq!(looks(&["grpc_health_probe", "-addr=api.prod:50051"]), remote("api.prod"));
     }
 
     #[test]
@@ -337,9 +403,24 @@ mod tests {
         assert_eq!(looks(&["pg_isready", "-U", "postgres"]), Target::Local);
         assert_eq!(looks(&["mysqladmin", "ping", "-h", "127.0.0.1"]), Target::Local);
         assert_eq!(looks(&["psql", "-h", "/var/run/postgresql"]), Target::Local);
+        assert_eq!(looks(&["sh", "-c", "echo ruok | nc -w 2 127.0.0.1 2181 | grep imok"]), Target::Local);
+        assert_eq!(looks(&["nc", "-U", "/run/x.sock"]), Target::Local);
+        assert_eq!(looks(&["grpc_health_probe", "-addr=:50051"]), Target::Local);
         assert_eq!(looks(&["curl", "http://[::1]:8080/"]), Target::Local);
         assert_eq!(looks(&["sh", "-c", "redis-cli -h $HOSTNAME ping"]), Target::Unknown);
         assert_eq!(looks(&["sh", "-c", "/probe.sh"]), Target::Unknown);
         assert_eq!(looks(&["sh", "/probe.sh", "-h", "db"]), Target::Unknown);
+        let variable = |name: &str, value: &str| crate::audit::kinds::EnvVar {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            ..Default::default()
+        };
+        let at = |value: &str| {
+            let container = Container { env: vec![variable("ADDR", value)], ..Container::default() };
+            target(&argv(&["sh", "-c", "curl -s ${ADDR}/v1/leader"]), &container)
+        };
+        assert_eq!(at("http://$(POD_IP):8500"), Target::Unknown);
+        assert_eq!(at("http://127.0.0.1:8500"), Target::Local);
+        assert_eq!(at("http://consul.prod:8500"), Target::Remote("consul.prod".to_owned()));
     }
 }

@@ -2,48 +2,28 @@
 
 use serde_json::json;
 
+use super::events::{container_of, kind_of};
 use super::routing::{declared, is_exposed};
 use super::{
-    EXPOSED, Probe, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, command, ends, probes, routing, staying,
+    Probe, ProbeKind, ROUTED, TEMPLATES, about, asked, below, command, ends, pods_of, probes, routing, staying,
 };
-use crate::audit::facts::{Carrier, Port, resolve};
-use crate::audit::needs::Fact;
+use crate::audit::facts::{Carrier, Facts, Happened, Pod, Port, resolve};
+use crate::audit::needs::{Fact, Need};
 use crate::audit::report::{Proof, Severity};
-use crate::audit::rule::{Absorbs, Check, Context, Findings, Rule, absorbs};
-use crate::pods::{Class, Criticality, Member, Role};
+use crate::audit::rule::{Check, Context, Findings, Rule};
+use crate::pods::{Class, Member, Role};
 
-const UNGUARDED: &[Absorbs] = &[absorbs("PA101"), absorbs("PA102")];
+super::needs_of!(
+    WARNED,
+    "Templates, what routes to them from outside, and what the kubelet says of their pods.",
+    Need::decides(Fact::Service).or_none(),
+    Need::enriches(Fact::Ingress).or_none(),
+    Need::enriches(Fact::Route).or_none(),
+    Need::enriches(Fact::Event).or_none()
+);
 
 /// The rows.
 pub(super) const RULES: &[Rule] = &[
-    Rule {
-        id: "PA101",
-        name: "routed-port-unguarded",
-        severity: Severity::High,
-        summary: "a container gets a service's traffic and has no readiness probe",
-        why: "traffic arrives before the process listens, and a rollout proceeds as soon as the process exists",
-        remedy: "add a readiness probe (httpGet, grpc or tcpSocket) on the port that the service routes to",
-        traps: &[
-            "unready addresses are published",
-            "a headless service that names a stateful set's pods",
-            "only UDP is routed",
-            "a readiness gate guards the pod",
-            "a port for metrics alone loses a scrape, no traffic",
-        ],
-        needs: ROUTED,
-        check: Check::Template(unguarded),
-        ..Rule::BASE
-    },
-    Rule {
-        id: "PA102",
-        name: "pod-without-readiness",
-        summary: "a service routes to a port that no container declares, and nothing in the pod has a readiness probe",
-        why: "traffic arrives before the process listens, and a rollout proceeds as soon as the process exists",
-        remedy: "add a readiness probe to the container that serves the port, and declare the port there",
-        needs: ROUTED,
-        check: Check::Template(unmapped),
-        ..Rule::BASE
-    },
     Rule {
         id: "PA103",
         name: "no-liveness",
@@ -54,18 +34,6 @@ pub(super) const RULES: &[Rule] = &[
         remedy: "add a liveness probe only where the process is known to hang and a restart is known to help",
         needs: TEMPLATES,
         check: Check::Container(no_liveness),
-        ..Rule::BASE
-    },
-    Rule {
-        id: "PA104",
-        name: "startup-only",
-        severity: Severity::High,
-        absorbs: UNGUARDED,
-        summary: "a container gets a service's traffic and has a startup probe, but no readiness probe",
-        why: "once it has started, nothing takes it out of service",
-        remedy: "add a readiness probe; the startup probe's handler will do",
-        needs: ROUTED,
-        check: Check::Template(startup_only),
         ..Rule::BASE
     },
     Rule {
@@ -134,7 +102,7 @@ pub(super) const RULES: &[Rule] = &[
         summary: "a probe asks for / of an application that is reached from outside",
         why: "a redirect to a login page counts as success",
         remedy: "ask a path made for it",
-        needs: EXPOSED,
+        needs: WARNED,
         check: Check::Template(root_path),
         ..Rule::BASE
     },
@@ -175,99 +143,11 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-fn unguarded<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
-    if !carrier.spec.readiness_gates.is_empty() {
-        return;
-    }
-    let routing = routing(context.facts, &carrier);
-    for member in asked(context, &carrier) {
-        let container = member.container;
-        let routes: Vec<_> = routing.to(container).collect();
-        let Some(first) = routes.iter().find(|route| !route.is_telemetry()).or(routes.first()) else { continue };
-        // Of what must not decide about traffic no readiness is asked.
-        let noncritical = class(context, &carrier, container).0 == Criticality::NonCritical;
-        if container.readiness_probe.is_some() || noncritical {
-            continue;
-        }
-        let (name, service) = (&container.name, &first.service.meta.name);
-        let number = first.number.unwrap_or_default();
-        let message = format!(
-            "service {service} routes port {} to {name}:{number}, which has no readiness probe: traffic arrives before it listens",
-            first.port.port
-        );
-        let telemetry = routes.iter().all(|route| route.is_telemetry());
-        let severity = if telemetry { Severity::Low } else { Severity::High };
-        let named = declared(container, number).filter(|name| !name.is_empty());
-        let port = named.map_or_else(|| json!(number), |name| json!(name));
-        let probe =
-            json!({"tcpSocket": {"port": port}, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 3});
-        let at = below(&carrier, &member, ProbeKind::Readiness, "");
-        let finding = context.container(carrier, member, message).severity(severity);
-        findings.push(
-            finding
-                .evidence(at.clone(), json!(null))
-                .evidence_of(first.service, "/spec/ports", first.port.port)
-                .set(&carrier, at, probe),
-        );
-    }
-}
-
-fn unmapped<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
-    let asked = asked(context, &carrier);
-    let guarded = asked.iter().any(|member| member.container.readiness_probe.is_some());
-    if asked.is_empty() || guarded || !carrier.spec.readiness_gates.is_empty() {
-        return;
-    }
-    let routing = routing(context.facts, &carrier);
-    let Some(route) = routing.unmapped().find(|route| !route.is_telemetry()) else { return };
-    let target = route.port.target_port.as_ref().map(ToString::to_string).unwrap_or_default();
-    let service = &route.service.meta.name;
-    let message = format!(
-        "service {service} routes to port {target}, which no container declares, and none of {} containers has a readiness probe",
-        asked.len()
-    );
-    let finding = context.finding(carrier.object, message);
-    findings.push(finding.evidence(format!("{}/spec/containers", carrier.path), asked.len()).evidence_of(
-        route.service,
-        "/spec/ports",
-        target,
-    ));
-}
-
 fn no_liveness<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     if member.is_gating() && !ends(context.facts, &carrier) && member.container.liveness_probe.is_none() {
         let message = format!("container {} has no liveness probe: a process that hangs stays", member.container.name);
         let at = below(&carrier, &member, ProbeKind::Liveness, "");
         findings.push(context.container(carrier, member, message).evidence(at, json!(null)));
-    }
-}
-
-fn startup_only<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
-    if !carrier.spec.readiness_gates.is_empty() {
-        return;
-    }
-    let routing = routing(context.facts, &carrier);
-    for member in asked(context, &carrier) {
-        let container = member.container;
-        if container.readiness_probe.is_some() {
-            continue;
-        }
-        let found = probes(&member, carrier.spec);
-        let Some(startup) = found.iter().find(|probe| probe.kind == ProbeKind::Startup) else { continue };
-        let Some(route) = routing.to(container).find(|route| !route.is_telemetry()) else { continue };
-        let name = &container.name;
-        let message = format!(
-            "container {name} has a startup probe and no readiness probe: after its start nothing guards the traffic of service {}",
-            route.service.meta.name
-        );
-        let handler = serde_json::to_value(&*startup.handler).unwrap_or_default();
-        let mut probe = json!({"periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 3});
-        if let (Some(probe), Some(handler)) = (probe.as_object_mut(), handler.as_object()) {
-            probe.extend(handler.clone().into_iter().filter(|(_, value)| !value.is_null()));
-        }
-        let at = below(&carrier, &member, ProbeKind::Readiness, "");
-        let finding = context.container(carrier, member, message);
-        findings.push(finding.evidence(at.clone(), json!(null)).set(&carrier, at, probe));
     }
 }
 
@@ -359,7 +239,8 @@ fn shallow<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findi
 fn host<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     for probe in staying(context, &carrier, &member) {
         let Some((host, part)) = probe.host() else { continue };
-        let loopback = command::place(host) == command::Target::Local;
+        let loopback =
+            command::place(host) == command::Target::Local || super::handlers::is_own(host, &carrier, member.container);
         let at = below(&carrier, &member, probe.kind, part);
         let (severity, then) = match (carrier.spec.host_network, loopback) {
             (true, true) => (Severity::Info, "in the node's own network, which is the pod's"),
@@ -381,16 +262,40 @@ fn root_path<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Fin
             if probe.get().is_none_or(|get| !matches!(get.path.as_str(), "" | "/")) {
                 continue;
             }
+            let warned = redirected(context.facts, &carrier, &member, probe.kind);
+            let seen = if warned.is_some() { ", and one was seen" } else { "" };
             let message = format!(
-                "{} of {} asks for / of what service {} exposes: a redirect to a login page counts as success",
+                "{} of {} asks for / of what service {} exposes: a redirect to a login page counts as success{seen}",
                 probe.word(),
                 member.container.name,
                 route.service.meta.name
             );
+            let severity = if warned.is_some() { Severity::Medium } else { Severity::Info };
             let at = below(&carrier, &member, probe.kind, "httpGet/path");
-            findings.push(about(context, &carrier, &member, &probe, message).evidence(at, "/"));
+            let finding =
+                about(context, &carrier, &member, &probe, message).severity(severity).evidence(at.clone(), "/");
+            findings.push(match warned {
+                Some((pod, event)) => finding.since(event.first).evidence_of(pod, "", &*event.message),
+                None => finding,
+            });
         }
     }
+}
+
+/// Returns the kubelet's word that a probe of a template's container was redirected, with the pod that it is about.
+fn redirected<'a>(
+    facts: &'a Facts,
+    carrier: &Carrier<'a>,
+    member: &Member<'_>,
+    kind: ProbeKind,
+) -> Option<(&'a Pod, &'a Happened)> {
+    pods_of(facts, carrier).into_iter().find_map(|pod| {
+        let mut events = facts.events(&pod.meta.uid).iter().filter(|event| event.reason == "ProbeWarning");
+        let own = |event: &&Happened| {
+            container_of(event) == Some(&member.container.name) && kind_of(&event.message) == Some(kind)
+        };
+        events.find(own).map(|event| (pod, event))
+    })
 }
 
 fn wraps_http<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {

@@ -134,13 +134,14 @@ struct Seen<'a> {
     kind: ProbeKind,
 }
 
-fn container_of(event: &Happened) -> Option<&str> {
+/// Returns the container that an event is about.
+pub(super) fn container_of(event: &Happened) -> Option<&str> {
     let rest = event.field_path.strip_prefix("spec.containers{");
     rest.or_else(|| event.field_path.strip_prefix("spec.initContainers{"))?.strip_suffix('}')
 }
 
 /// Returns the probe that an event is about, by the first word of its message.
-fn kind_of(message: &str) -> Option<ProbeKind> {
+pub(super) fn kind_of(message: &str) -> Option<ProbeKind> {
     match message.split_whitespace().next()? {
         "Liveness" => Some(ProbeKind::Liveness),
         "Readiness" => Some(ProbeKind::Readiness),

@@ -1,6 +1,6 @@
 //! PA206 to PA210: commands of probes, and what they depend on.
 
-use super::command::{Target, base, has_shell, place, target};
+use super::command::{Target, base, has_shell, place, run, target};
 use super::{Probe, ProbeKind, TEMPLATES, about, any, below, replicas, staying};
 use crate::audit::facts::Carrier;
 use crate::audit::kinds::Container;
@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         summary: "a probe's command uses a shell's syntax without a shell",
         why: "the kubelet hands the words over as they are: `&&` becomes an argument",
         remedy: "run it as [sh, -c, SCRIPT]",
-        traps: &["$(NAME) is Kubernetes' own expansion"],
+        traps: &["$(NAME) is Kubernetes' own expansion", "an operator of the program's own"],
         needs: TEMPLATES,
         check: Check::Container(syntax),
         ..Rule::BASE
@@ -61,6 +61,7 @@ pub(super) const RULES: &[Rule] = &[
             "a socket or loopback check of a database",
             "a client without a host is local",
             "the pod's own name or address",
+            "the node's own address, which the command names",
         ],
         needs: TEMPLATES,
         check: Check::Container(liveness),
@@ -90,22 +91,30 @@ super::needs_of!(
 
 /// Returns the first word that only a shell would understand.
 fn shell_word(argv: &[String]) -> Option<&str> {
-    let globs = argv.first().is_some_and(|program| matches!(base(program), "cat" | "ls" | "test" | "stat" | "["));
+    let program = argv.first().map_or("", |program| base(program));
+    let globs = matches!(program, "cat" | "ls" | "test" | "stat" | "[");
+    // What an interpreter is given is its own language; a word that is an operator alone is in nobody's.
+    let foreign = interprets(argv);
+    // These have operators of their own.
+    let own: &[&str] = match program {
+        "find" => &[";"],
+        "test" | "[" | "[[" | "expr" => &["<", ">", "|"],
+        _ => &[],
+    };
     argv.iter().skip(1).map(String::as_str).find(|word| {
-        let alone = matches!(*word, "&&" | "||" | "|" | ";" | ">" | ">>" | "<" | "2>&1");
+        let alone = matches!(*word, "&&" | "||" | "|" | ";" | ">" | ">>" | "<" | "2>&1") && !own.contains(word);
         let substitution = word.match_indices("$(").any(|(at, _)| {
             let inner = word.get(at + 2..).and_then(|rest| rest.split(')').next());
             inner.is_some_and(|inner| inner.contains(' '))
         });
-        alone || word.contains('`') || substitution || (globs && word.contains('*'))
+        alone || !foreign && (word.contains('`') || substitution || (globs && word.contains('*')))
     })
 }
 
 fn syntax<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     for probe in any(context, &carrier, &member) {
         let argv = probe.exec();
-        // What an interpreter is given is its own language.
-        if argv.is_empty() || has_shell(argv) || interprets(argv) {
+        if argv.is_empty() || has_shell(argv) {
             continue;
         }
         let Some(word) = shell_word(argv) else { continue };
@@ -148,8 +157,9 @@ fn interprets(argv: &[String]) -> bool {
         "grep",
         "egrep",
     ];
-    argv.iter().any(|word| {
-        let name = base(word);
+    // The program itself, behind `timeout 5` and the like.
+    run(argv).first().and_then(|words| words.first()).is_some_and(|program| {
+        let name = base(program);
         KNOWN.contains(&name.trim_end_matches(".exe")) || name.starts_with("python")
     })
 }
@@ -242,10 +252,21 @@ fn remote(probe: &Probe<'_>, container: &Container) -> Option<(String, Proof, &'
     }
 }
 
-/// Returns whether a host is the pod itself, by a name that it is given.
-fn is_own(host: &str, carrier: &Carrier<'_>) -> bool {
+/// Returns whether a host is the pod itself: by a name that it is given, or in the node's own network by an address
+/// that its own command names as well.
+pub(super) fn is_own(host: &str, carrier: &Carrier<'_>, container: &Container) -> bool {
     let spec = carrier.spec;
-    !spec.hostname.is_empty() && (host == spec.hostname || host.starts_with(&format!("{}.", spec.hostname)))
+    let named =
+        !spec.hostname.is_empty() && (host == spec.hostname || host.starts_with(&format!("{}.", spec.hostname)));
+    let own = || {
+        let words = container.command.iter().chain(&container.args);
+        let texts = words.chain(container.env.iter().map(|variable| &variable.value));
+        let parts = texts.flat_map(|text| text.split(|c: char| !c.is_ascii_hexdigit() && !matches!(c, '.' | ':')));
+        parts
+            .map(|part| part.split_once(':').filter(|(_, port)| !port.contains(':')).map_or(part, |(host, _)| host))
+            .any(|part| part == host)
+    };
+    named || spec.host_network && host.parse::<std::net::IpAddr>().is_ok() && own()
 }
 
 /// Returns whether a probe of a container asks something outside of the pod.
@@ -261,7 +282,7 @@ fn depends<'a>(
 ) -> Option<crate::audit::rule::Draft<'a>> {
     let probe = staying(context, carrier, member).into_iter().find(|probe| probe.kind == kind)?;
     let (host, proof, part) = remote(&probe, member.container)?;
-    if is_own(&host, carrier) {
+    if is_own(&host, carrier, member.container) {
         return None;
     }
     let name = &member.container.name;

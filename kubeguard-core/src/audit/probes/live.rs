@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::events::has_unhealthy;
 use super::pods::{GATED, World, gating, since, status, workload};
-use crate::audit::facts::{Facts, Of, Pod, State};
+use crate::audit::facts::{Facts, Of, Pod, Read, State};
 use crate::audit::kinds;
 use crate::audit::needs::{Fact, Need};
 use crate::audit::report::{Proof, Severity};
@@ -22,6 +22,7 @@ const FLAPS: &[Need] = &[
 const SPREAD: &[Need] = &[
     Need::decides(Fact::Pod),
     Need::decides(Fact::Node),
+    Need::enriches(Fact::Event),
     Need::enriches(Fact::ReplicaSet),
     Need::enriches(Fact::Deployment),
 ];
@@ -61,7 +62,11 @@ pub(super) const RULES: &[Rule] = &[
         summary: "half of a workload's pods, on several nodes, became unready or ready within a minute, without a rollout",
         why: "readiness depends on something that they share: when that fails, there is no endpoint left",
         remedy: "take what they share out of the readiness probe",
-        traps: &["a rollout is going on", "a burst on one node is the kubelet's"],
+        traps: &[
+            "a rollout is going on",
+            "a burst on one node is the kubelet's",
+            "events say that their nodes were not ready",
+        ],
         needs: SPREAD,
         check: Check::Cluster(correlated),
         ..Rule::BASE
@@ -168,6 +173,19 @@ fn by_node(facts: &Facts, change: &Change<'_>) -> bool {
     at.is_some_and(|at| at.duration_since(change.at).abs().as_secs() <= TOGETHER)
 }
 
+/// Returns whether events say that a pod's node was away at that time: the node controller tells the pods, too.
+fn by_events(facts: &Facts, change: &Change<'_>) -> bool {
+    const AWAY: &[&str] = &["NodeNotReady", "Rebooted"];
+    let node = facts.node(&change.pod.node).map(|node| node.meta.uid.clone());
+    // The kubelet names its node by its name where the uid should be.
+    let about = [Some(change.pod.meta.uid.clone()), node, Some(change.pod.node.clone())];
+    let near = |at: Option<Timestamp>| at.is_some_and(|at| at.duration_since(change.at).abs().as_secs() <= TOGETHER);
+    about.into_iter().flatten().any(|uid| {
+        let mut events = facts.events(&uid).iter().filter(|event| AWAY.contains(&&*event.reason));
+        events.any(|event| near(event.last) || near(event.first))
+    })
+}
+
 fn changes<'a>(world: &World<'a>, facts: &Facts) -> Vec<Change<'a>> {
     world.pods.iter().filter_map(|pod| change(world, facts, pod)).collect()
 }
@@ -221,8 +239,9 @@ fn correlated<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         pods.entry(workload(facts, pod)).or_default().push(pod);
     }
     let mut changed: BTreeMap<Text, Vec<&Change<'a>>> = BTreeMap::new();
-    for change in all.iter().filter(|change| asks(change.pod) && !in_burst(&bursts, change) && !by_node(facts, change))
-    {
+    let explained =
+        |change: &Change<'_>| in_burst(&bursts, change) || by_node(facts, change) || by_events(facts, change);
+    for change in all.iter().filter(|change| asks(change.pod) && !explained(change)) {
         changed.entry(workload(facts, change.pod)).or_default().push(change);
     }
     for (workload, mut changes) in changed {
@@ -313,6 +332,8 @@ fn not_probe<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         let finding = context.finding(node, message).key("burst").since(Some(*from));
         findings.push(finding.evidence("/metadata/name", &**name));
     }
+    // Without events nobody knows whether a probe failed.
+    let blind = matches!(facts.read(Fact::Event), Read::Not(_));
     for pod in &world.pods {
         let Some(ready) = pod.status.as_ref().and_then(|status| status.condition("Ready")) else { continue };
         if ready.is_true() || has_unhealthy(context, pod) {
@@ -325,12 +346,21 @@ fn not_probe<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
         if !context.held(since, settles) {
             continue;
         }
-        let Some((cause, path)) = cause(facts, pod) else { continue };
+        let told = cause(facts, pod);
+        let known = told.is_some();
+        let unread = || blind.then(|| ("cause unknown".to_owned(), "/status/conditions".to_owned()));
+        let Some((cause, path)) = told.or_else(unread) else { continue };
         // Controllers of gates need minutes.
         if path.ends_with("readinessGates") && !context.held(since, GATED) {
             continue;
         }
-        let message = format!("the pod is unready, and no probe failed: {cause}");
+        let message = if blind && known {
+            format!("the pod is unready: {cause}; events cannot be read, so a probe may have failed as well")
+        } else if known {
+            format!("the pod is unready, and no probe failed: {cause}")
+        } else {
+            "the pod is unready, cause unknown: events cannot be read".to_owned()
+        };
         findings.push(context.finding(*pod, message).since(ready.at).evidence(path, cause));
     }
 }

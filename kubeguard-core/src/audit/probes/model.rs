@@ -179,7 +179,7 @@ impl Probe<'_> {
 /// What a probe asks, in a form in which equal endpoints are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
-    /// A request: scheme, host, port, path with query, headers by lower-case name.
+    /// A request: scheme with protocol, host, port, path with query, headers by lower-case name.
     Http(String, String, Port, String, Vec<(String, String)>),
     /// A connection: host and port.
     Tcp(String, Port),
@@ -199,7 +199,7 @@ pub fn endpoint(probe: &Probe<'_>, container: &Container) -> Option<Endpoint> {
         let mut headers: Vec<(String, String)> = headers.collect();
         headers.sort();
         let or = |text: &str, default: &str| if text.is_empty() { default.to_owned() } else { text.to_owned() };
-        let scheme = or(&get.scheme, "HTTP").to_uppercase();
+        let scheme = format!("{}{}", or(&get.scheme, "HTTP").to_uppercase(), get.protocol);
         return Some(Endpoint::Http(scheme, get.host.clone(), port()?, or(&get.path, "/"), headers));
     }
     if let Some(tcp) = &handler.tcp_socket {
@@ -235,17 +235,44 @@ pub fn probes<'a>(member: &Member<'a>, spec: &PodSpec) -> Vec<Probe<'a>> {
         (ProbeKind::Startup, &container.startup_probe),
     ]
     .into_iter()
-    .filter_map(|(kind, raw)| {
-        let raw = raw.as_ref()?;
-        let ProbeHandler { exec, http_get, tcp_socket, grpc } = &raw.handler;
-        let handlers = [exec.is_some(), http_get.is_some(), tcp_socket.is_some(), grpc.is_some()];
-        if handlers.into_iter().filter(|given| *given).count() != 1 {
-            return None;
-        }
-        let handler = original(&raw.handler, spec)?;
-        Some(Probe { kind, handler, timing: Timing::of(raw)?, grace: raw.termination_grace_period_seconds })
-    })
+    .filter_map(|(kind, raw)| read(kind, raw.as_ref()?, spec).ok())
     .collect()
+}
+
+/// Reads a probe, with the API's defaults.
+///
+/// # Errors
+/// Why it cannot be judged, as a part of a sentence.
+pub(super) fn read<'a>(kind: ProbeKind, raw: &'a Raw, spec: &PodSpec) -> Result<Probe<'a>, String> {
+    let ProbeHandler { exec, http_get, tcp_socket, grpc } = &raw.handler;
+    let handlers = [
+        ("exec", exec.is_some()),
+        ("httpGet", http_get.is_some()),
+        ("tcpSocket", tcp_socket.is_some()),
+        ("grpc", grpc.is_some()),
+    ];
+    let given: Vec<&str> = handlers.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect();
+    match given.as_slice() {
+        [_] => {}
+        [] => return Err("it has no handler, and the API takes one of exec, httpGet, tcpSocket and grpc".to_owned()),
+        several => return Err(format!("it has the handlers {}, and the API takes one", several.join(" and "))),
+    }
+    let numbers = [
+        ("initialDelaySeconds", i64::from(raw.initial_delay_seconds)),
+        ("periodSeconds", i64::from(raw.period_seconds)),
+        ("timeoutSeconds", i64::from(raw.timeout_seconds)),
+        ("successThreshold", i64::from(raw.success_threshold)),
+        ("failureThreshold", i64::from(raw.failure_threshold)),
+        ("terminationGracePeriodSeconds", raw.termination_grace_period_seconds.unwrap_or(0)),
+    ];
+    if let Some((name, number)) = numbers.into_iter().find(|(_, number)| *number < 0) {
+        return Err(format!("{name} is {number}, and the API takes no negative number"));
+    }
+    let handler = original(&raw.handler, spec).ok_or_else(|| {
+        "Istio has rewritten it, and ISTIO_KUBE_APP_PROBERS of its proxy does not say what it asked before".to_owned()
+    })?;
+    let timing = Timing::of(raw).ok_or_else(|| "its numbers are out of range".to_owned())?;
+    Ok(Probe { kind, handler, timing, grace: raw.termination_grace_period_seconds })
 }
 
 /// Returns one probe of a container.
@@ -253,31 +280,39 @@ pub(super) fn probe<'a>(member: &Member<'a>, spec: &PodSpec, kind: ProbeKind) ->
     probes(member, spec).into_iter().find(|probe| probe.kind == kind)
 }
 
-/// The port on which Istio's agent answers for the application.
+/// The port on which Istio's agent answers for the application, unless an annotation names another.
 const ISTIO: &str = "15020";
+/// Where the agent keeps what was asked before.
+const PROBERS: &str = "ISTIO_KUBE_APP_PROBERS";
 
-/// Undoes Istio's rewriting: its agent answers `/app-health/CONTAINER/livez` on 15020, and keeps what was asked before
-/// in a variable. `None` where that cannot be read.
-fn original<'a>(handler: &'a ProbeHandler, spec: &PodSpec) -> Option<Cow<'a, ProbeHandler>> {
-    let rewritten = handler.http_get.as_ref().filter(|get| {
-        get.path.starts_with("/app-health/") && get.port.as_ref().is_some_and(|port| port.to_string() == ISTIO)
-    });
-    let Some(get) = rewritten else { return Some(Cow::Borrowed(handler)) };
+fn probers(spec: &PodSpec) -> Option<&str> {
     let variables = spec.containers.iter().chain(&spec.init_containers).flat_map(|container| &container.env);
-    let kept = variables.into_iter().find(|variable| variable.name == "ISTIO_KUBE_APP_PROBERS")?;
-    let kept: Value = serde_json::from_str(&kept.value).ok()?;
+    variables.into_iter().find(|variable| variable.name == PROBERS).map(|variable| variable.value.as_str())
+}
+
+/// Returns whether Istio has rewritten a request: to `/app-health/CONTAINER/livez` of its agent.
+pub(super) fn is_rewritten(get: &HTTPGetAction, spec: &PodSpec) -> bool {
+    let agents = || get.port.as_ref().is_some_and(|port| port.to_string() == ISTIO) || probers(spec).is_some();
+    get.path.starts_with("/app-health/") && agents()
+}
+
+/// Undoes Istio's rewriting; `None` where what was asked before cannot be read.
+fn original<'a>(handler: &'a ProbeHandler, spec: &PodSpec) -> Option<Cow<'a, ProbeHandler>> {
+    let rewritten = handler.http_get.as_ref().filter(|get| is_rewritten(get, spec));
+    let Some(get) = rewritten else { return Some(Cow::Borrowed(handler)) };
+    let kept: Value = serde_json::from_str(probers(spec)?).ok()?;
     let before = kept.get(&get.path)?;
     let handler: ProbeHandler = serde_json::from_value(before.clone()).ok()?;
     let one = [handler.http_get.is_some(), handler.tcp_socket.is_some(), handler.grpc.is_some()];
     one.into_iter().any(|given| given).then_some(Cow::Owned(handler))
 }
 
-/// Returns what a startup probe grants, in seconds; 0 without one.
-pub(super) fn budget(member: &Member<'_>, spec: &PodSpec) -> i64 {
-    probe(member, spec, ProbeKind::Startup).map_or(0, |probe| probe.timing.granted())
+/// Returns what a startup probe grants, in seconds; 0 without one. Its numbers hold even where nobody knows what it asks.
+pub(super) fn budget(member: &Member<'_>) -> i64 {
+    member.container.startup_probe.as_ref().and_then(Timing::of).map_or(0, |timing| timing.granted())
 }
 
 /// Returns the longest time from started to ready of a healthy container, in seconds; 0 without a readiness probe.
-pub(super) fn to_ready(member: &Member<'_>, spec: &PodSpec) -> i64 {
-    probe(member, spec, ProbeKind::Readiness).map_or(0, |probe| probe.timing.readies())
+pub(super) fn to_ready(member: &Member<'_>) -> i64 {
+    member.container.readiness_probe.as_ref().and_then(Timing::of).map_or(0, |timing| timing.readies())
 }

@@ -69,7 +69,11 @@ pub(super) const RULES: &[Rule] = &[
         summary: "a container runs for longer than it may need to start, and has never been ready",
         why: "the pod gets no traffic, and a rollout waits for it",
         remedy: "look at the container's log and at what its readiness probe asks",
-        traps: &["it may still be starting", "a readiness gate holds the pod, not the container"],
+        traps: &[
+            "it may still be starting",
+            "a readiness gate holds the pod, not the container",
+            "a pod that is meant to end is asked for no readiness",
+        ],
         needs: PODS,
         check: Check::Cluster(never_ready),
         ..Rule::BASE
@@ -113,7 +117,7 @@ pub(super) const GATED: SignedDuration = SignedDuration::from_mins(5);
 
 /// The pods that are judged, with how long their containers took to start.
 pub(super) struct World<'a> {
-    /// Neither ended nor deleted nor made by a job.
+    /// Neither ended nor deleted nor meant to end.
     pub(super) pods: Vec<&'a Pod>,
     starts: HashMap<(Text, &'a str), Vec<i64>>,
 }
@@ -139,7 +143,9 @@ fn start(pod: &Pod, container: &ContainerStatus) -> Option<i64> {
 
 impl<'a> World<'a> {
     pub(super) fn of(facts: &'a Facts) -> Self {
-        let judged = |pod: &&Pod| !pod.is_over() && pod.meta.deleted.is_none() && !of_job(pod) && pod.status.is_some();
+        // What is meant to end is unready as soon as its first container has ended.
+        let ends = |pod: &Pod| of_job(pod) || matches!(pod.spec.restart_policy.as_str(), "Never" | "OnFailure");
+        let judged = |pod: &&Pod| !pod.is_over() && pod.meta.deleted.is_none() && !ends(pod) && pod.status.is_some();
         let pods: Vec<&Pod> = facts.pods().iter().filter(judged).collect();
         let mut starts: HashMap<(Text, &str), Vec<i64>> = HashMap::new();
         for pod in &pods {
@@ -164,10 +170,10 @@ impl<'a> World<'a> {
     /// Returns after how many seconds a container that is not ready was not merely starting.
     pub(super) fn settles(&self, facts: &Facts, pod: &'a Pod, member: &Member<'a>) -> i64 {
         let granted = match member.container.startup_probe {
-            Some(_) => budget(member, &pod.spec),
+            Some(_) => budget(member),
             None => self.starts(&workload(facts, pod), &member.container.name).last().copied().unwrap_or_default(),
         };
-        granted + to_ready(member, &pod.spec) + SLACK
+        granted + to_ready(member) + SLACK
     }
 
     /// Returns the longest of these times of a pod's containers.

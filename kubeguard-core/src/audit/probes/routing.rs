@@ -51,6 +51,11 @@ impl Route<'_> {
     /// Returns whether it is there for those who collect metrics alone.
     #[must_use]
     pub fn is_telemetry(&self) -> bool {
+        // `metrics-server` and the like serve others; `x-metrics` is the place where x is scraped.
+        let service = self.service.meta.name.trim_end_matches("-service").to_lowercase();
+        if service == "metrics" || service.ends_with("-metrics") {
+            return true;
+        }
         let name = self.port.name.to_lowercase();
         let declared = self.to.and_then(|container| declared(container, self.number?)).unwrap_or_default();
         [name.as_str(), &declared.to_lowercase()].iter().any(|name| {

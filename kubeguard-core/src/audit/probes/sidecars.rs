@@ -1,16 +1,19 @@
-//! PA401 to PA403 and PA405: what a container that is not the work does to its pod.
+//! PA401 to PA403 and PA405: what a container that is not the work does to its pod, in templates and, where a webhook
+//! added it, in pods.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::handlers::is_remote;
 use super::model::probe;
+use super::pods::{World, carried, workload};
 use super::routing::{declared, is_exposed, services};
-use super::{EXPOSED, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, find, listed, staying};
-use crate::audit::facts::{Carrier, Of, Port, resolve};
+use super::{EXPOSED, ProbeKind, ROUTED, TEMPLATES, about, asked, below, class, find, listed};
+use crate::audit::facts::{Carrier, Facts, Of, Pod, Port, resolve};
 use crate::audit::kinds::Service;
 use crate::audit::needs::Fact;
-use crate::audit::report::{Proof, Severity};
+use crate::audit::report::{ObjectName, Proof, Severity};
 use crate::audit::rule::{Check, Context, Findings, Rule, absorbs};
+use crate::audit::text::Text;
 use crate::pods::{Class, Criticality, Member, members};
 
 /// The rows.
@@ -26,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         traps: &["a proxy in the data path", "a helper that the work needs"],
         links: &["https://github.com/kubernetes/kubernetes/issues/95193"],
         needs: EXPOSED,
-        check: Check::Template(gates),
+        check: Check::Cluster(gates),
         ..Rule::BASE
     },
     Rule {
@@ -37,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         remedy: "move it to a DaemonSet or node agent; else merge it into the proxy, or run it under a supervisor that never exits",
         links: &["https://github.com/kubernetes/kubernetes/issues/142145"],
         needs: ROUTED,
-        check: Check::Template(crashes),
+        check: Check::Cluster(crashes),
         ..Rule::BASE
     },
     Rule {
@@ -49,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
         remedy: "remove its liveness probe",
         traps: &["a check of the container itself"],
         needs: TEMPLATES,
-        check: Check::Container(restarts),
+        check: Check::Cluster(restarts),
         ..Rule::BASE
     },
     Rule {
@@ -59,10 +62,50 @@ pub(super) const RULES: &[Rule] = &[
         why: "the pod never initialises: other containers start only after it",
         remedy: "let its startup probe ask a port of its own, with a budget below the deadline",
         needs: TEMPLATES,
-        check: Check::Container(blocks),
+        check: Check::Cluster(blocks),
         ..Rule::BASE
     },
 ];
+
+/// Templates, and of each workload the newest pod where a webhook added containers: those alone are then judged.
+struct Subject<'a> {
+    carrier: Carrier<'a>,
+    added: Option<Vec<&'a str>>,
+}
+
+impl Subject<'_> {
+    fn is_about(&self, member: &Member<'_>) -> bool {
+        self.added.as_ref().is_none_or(|added| added.contains(&member.container.name.as_str()))
+    }
+}
+
+/// Returns the containers of a pod that its owner's template lacks; none where that template is not known.
+fn added<'a>(facts: &'a Facts, pod: &'a Pod) -> Vec<&'a str> {
+    let Some(template) = facts.made_from(pod) else { return Vec::new() };
+    let known = |name: &str| members(template).any(|member| member.container.name == name);
+    let all = members(&pod.spec).filter(Member::is_gating).map(|member| member.container.name.as_str());
+    all.filter(|name| !known(name)).collect()
+}
+
+fn subjects<'a>(context: &Context<'a>) -> Vec<Subject<'a>> {
+    let facts = context.facts;
+    let mut all: Vec<Subject<'a>> = facts.carriers().map(|carrier| Subject { carrier, added: None }).collect();
+    let mut newest: BTreeMap<Text, &'a Pod> = BTreeMap::new();
+    for pod in World::of(facts).pods.into_iter().filter(|pod| pod.meta.owner.is_some()) {
+        let key = |pod: &Pod| (pod.meta.created, pod.meta.name.clone());
+        let entry = newest.entry(workload(facts, pod)).or_insert(pod);
+        if key(pod) > key(entry) {
+            *entry = pod;
+        }
+    }
+    for pod in newest.into_values() {
+        let added = added(facts, pod);
+        if !added.is_empty() {
+            all.push(Subject { carrier: carried(pod), added: Some(added) });
+        }
+    }
+    all
+}
 
 fn noncritical<'a>(context: &Context<'a>, carrier: &Carrier<'a>) -> Vec<(Member<'a>, Proof)> {
     let all = asked(context, carrier);
@@ -88,21 +131,28 @@ fn names<'a>(services: &[&'a Of<Service>]) -> Vec<&'a str> {
 /// Returns whether a service has no pods but those of this template.
 fn alone(context: &Context<'_>, carrier: &Carrier<'_>, service: &Of<Service>) -> bool {
     let facts = context.facts;
+    let own: Vec<ObjectName> = facts.chain(carrier.object).into_iter().map(|link| link.name).collect();
     let mut others = facts.carriers().filter(|other| {
-        other.object.meta().namespace == service.meta.namespace
-            && other.object.object_name() != carrier.object.object_name()
+        other.object.meta().namespace == service.meta.namespace && !own.contains(&other.object.object_name())
     });
     !others.any(|other| {
         facts.services_of(&service.meta.namespace, other.labels).any(|known| known.meta.name == service.meta.name)
     })
 }
 
-fn gates<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
+fn gates<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
+    for subject in subjects(context) {
+        gates_pod(context, &subject, findings);
+    }
+}
+
+fn gates_pod<'a>(context: &Context<'a>, subject: &Subject<'a>, findings: &mut Findings<'a>) {
+    let carrier = subject.carrier;
     let services = services(context.facts, &carrier);
     if services.is_empty() {
         return;
     }
-    for (member, proof) in noncritical(context, &carrier) {
+    for (member, proof) in noncritical(context, &carrier).into_iter().filter(|(member, _)| subject.is_about(member)) {
         let container = member.container;
         if container.readiness_probe.is_none() {
             continue;
@@ -121,12 +171,19 @@ fn gates<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Finding
     }
 }
 
-fn crashes<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
+fn crashes<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
+    for subject in subjects(context) {
+        crashes_pod(context, &subject, findings);
+    }
+}
+
+fn crashes_pod<'a>(context: &Context<'a>, subject: &Subject<'a>, findings: &mut Findings<'a>) {
+    let carrier = subject.carrier;
     let services = services(context.facts, &carrier);
     if services.is_empty() {
         return;
     }
-    for (member, proof) in noncritical(context, &carrier) {
+    for (member, proof) in noncritical(context, &carrier).into_iter().filter(|(member, _)| subject.is_about(member)) {
         let name = &member.container.name;
         let message = format!("a crash of {name} alone takes the pod out of {}", listed(&names(&services)));
         let at = format!("{}{}/name", carrier.path, member.path());
@@ -134,8 +191,16 @@ fn crashes<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findi
     }
 }
 
-fn restarts<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
-    let found = staying(context, &carrier, &member).into_iter().find(|probe| probe.kind == ProbeKind::Liveness);
+fn restarts<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
+    for subject in subjects(context) {
+        for member in members(subject.carrier.spec).filter(|member| subject.is_about(member)) {
+            restarts_pod(context, subject.carrier, member, findings);
+        }
+    }
+}
+
+fn restarts_pod<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
+    let found = probe(&member, carrier.spec, ProbeKind::Liveness).filter(|_| member.is_gating());
     let Some(liveness) = found.filter(|probe| is_remote(probe, member.container)) else { return };
     let Some((_, proof)) =
         noncritical(context, &carrier).into_iter().find(|(other, _)| std::ptr::eq(other.container, member.container))
@@ -149,27 +214,35 @@ fn restarts<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>,
     findings.push(finding.evidence(at.clone(), serde_json::json!({})).unset(&carrier, at));
 }
 
-fn blocks<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
+fn blocks<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
+    for subject in subjects(context) {
+        for member in members(subject.carrier.spec).filter(|member| subject.is_about(member)) {
+            blocks_pod(context, subject.carrier, member, findings);
+        }
+    }
+}
+
+fn blocks_pod<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     if member.class != Class::NativeSidecar || super::ends(context.facts, &carrier) {
         return;
     }
     let Some(startup) = probe(&member, carrier.spec, ProbeKind::Startup) else { return };
     let container = member.container;
-    let deadline = match carrier.object.fact() {
-        Fact::Deployment => find(context.facts.deployments(), &carrier)
-            .and_then(|deployment| deployment.spec.as_ref())
-            .and_then(|spec| spec.progress_deadline_seconds),
-        _ => None,
-    };
+    let chain = context.facts.chain(carrier.object);
+    let root = chain.last().and_then(|link| link.object).and_then(Carrier::of);
+    let deployment = root.filter(|root| root.object.fact() == Fact::Deployment);
+    let deployment = deployment.and_then(|root| find(context.facts.deployments(), &root));
+    let deadline =
+        deployment.and_then(|found| Some((found, found.spec.as_ref()?.progress_deadline_seconds.map(i64::from)?)));
     let granted = startup.timing.granted();
     let at = |field: &str| below(&carrier, &member, ProbeKind::Startup, field);
-    if let Some(deadline) = deadline.map(i64::from).filter(|deadline| granted >= *deadline) {
+    if let Some((deployment, deadline)) = deadline.filter(|(_, deadline)| granted >= *deadline) {
         let message = format!(
             "native sidecar {} may take {granted} s ≥ {deadline} s, the rollout's deadline, and nothing starts before it has",
             container.name
         );
-        let finding =
-            about(context, &carrier, &member, &startup, message).evidence("/spec/progressDeadlineSeconds", deadline);
+        let finding = about(context, &carrier, &member, &startup, message);
+        let finding = finding.evidence_of(deployment, "/spec/progressDeadlineSeconds", deadline);
         findings.push(finding.evidence(at("failureThreshold"), startup.timing.failure));
         return;
     }

@@ -47,7 +47,7 @@ pub(super) const RULES: &[Rule] = &[
         summary: "a probe waits for one second",
         why: "a process that is throttled or collects garbage answers later: liveness then restarts it",
         remedy: "set timeoutSeconds to 5",
-        traps: &["the kernel answers a tcpSocket probe"],
+        traps: &["the kernel answers a tcpSocket probe", "an injector wrote the probe"],
         links: &["https://github.com/datastax/pulsar-helm-chart/issues/73"],
         needs: TEMPLATES,
         check: Check::Container(one_second),

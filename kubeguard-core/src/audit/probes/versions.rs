@@ -1,8 +1,8 @@
 //! PA701 to PA703: probes that the server, a node or a namespace does not take.
 
 use super::{ENFORCED, ProbeKind, VERSIONED, about, any, below, is_over};
-use crate::audit::facts::{Carrier, Version};
-use crate::audit::report::Severity;
+use crate::audit::facts::{Carrier, Origin, Version};
+use crate::audit::report::{Proof, Severity};
 use crate::audit::rule::{Check, Context, Draft, Findings, Rule, absorbs};
 use crate::pods::{Class, Member};
 
@@ -44,6 +44,9 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::BASE
     },
 ];
+
+/// The version in which probes over TLS for gRPC and over HTTP/2 without TLS are alpha (KEP-4939, KEP-5999).
+const GATED: Version = (1, 37);
 
 /// Reads `1.34` and `v1.34.2+x`.
 fn version(text: &str) -> Option<Version> {
@@ -105,6 +108,24 @@ fn unsupported<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'
         if probe.handler.grpc.is_some() {
             let at = below(&carrier, &member, probe.kind, "grpc");
             findings.drafts.extend(finding("a gRPC probe", (1, 24), at).map(|finding| finding.probe(probe.word())));
+        }
+        let get = probe.handler.http_get.as_ref();
+        let clear = get.is_some_and(|get| !matches!(get.protocol.as_str(), "" | "HTTP1" | "HTTP/1.1"));
+        let tls = probe.handler.grpc.as_ref().is_some_and(|grpc| grpc.mode == "TLS");
+        let gated = [(tls, "gRPC over TLS", "grpc/mode"), (clear, "HTTP/2 without TLS", "httpGet/protocol")];
+        for (_, what, part) in gated.into_iter().filter(|(used, ..)| *used) {
+            let at = below(&carrier, &member, probe.kind, part);
+            let found = finding(what, GATED, at.clone()).or_else(|| {
+                // A server that keeps the field has its gate on; of files nobody knows.
+                let message = format!(
+                    "{name} uses {what}, which {}.{} takes only with a gate that is off by default",
+                    GATED.0, GATED.1
+                );
+                let finding = context.container(carrier, member, message).key(what).evidence(at, what);
+                let off = context.facts.origin() == Origin::Manifests && context.version() == GATED;
+                off.then(|| finding.proof(Proof::Model).assuming(format!("the alpha feature for {what} is off")))
+            });
+            findings.drafts.extend(found.map(|finding| finding.probe(probe.word())));
         }
         if probe.grace.is_some() && probe.kind != ProbeKind::Readiness {
             let at = below(&carrier, &member, probe.kind, "terminationGracePeriodSeconds");
