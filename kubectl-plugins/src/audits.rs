@@ -1,7 +1,11 @@
 //! The audits at the prompt: one family in `kubectl zombie-jobs` and `kubectl probe-audit`, all in `kubectl guard`.
 
 mod args;
+mod ask;
+mod blast;
 mod facts;
+mod suggest;
+mod timeline;
 
 use clap::{CommandFactory, FromArgMatches};
 use jiff::Timestamp;
@@ -11,12 +15,16 @@ use kubeguard_core::audit::snapshot::record;
 use kubeguard_core::audit::{Rule, Selection, audit, needs, rules};
 use kubeguard_core::error::{Error, Result};
 
-use self::args::{AuditCommandArgs, Guard, GuardCommand, ProbeAudit, RulesArgs, SnapshotArgs, ZombieJobs};
+use self::args::{
+    AuditCommandArgs, Guard, GuardCommand, ProbeAudit, ProbeCommand, RulesArgs, SnapshotArgs, ZombieJobs,
+};
 use crate::cli::ChatterArgs;
 use crate::exit::ExitCode;
 use crate::explain::show;
-use crate::output::audit::{Frame, RuleRow};
+use crate::output::audit::{AuditFormat, Frame, RuleRow};
 use crate::terminal::Terminal;
+
+pub(crate) use self::timeline::{TimelineReport, Told};
 
 /// What every audit judges beside its own family: suppressions and annotations that cannot be read.
 const ALWAYS: [&str; 2] = ["SUP", "ANN"];
@@ -50,13 +58,14 @@ pub fn zombie_jobs() -> std::process::ExitCode {
 pub fn probe_audit() -> std::process::ExitCode {
     run::<ProbeAudit>(
         |args| &args.chatter,
-        async |args, terminal| {
-            judge(
-                &args.audit,
-                Who { name: "kubectl probe-audit", binary: "kubectl-probe_audit", family: "PA" },
-                terminal,
-            )
-            .await
+        async |args, terminal| match &args.command {
+            Some(ProbeCommand::Blast(asked)) => blast::run(asked, terminal).await,
+            Some(ProbeCommand::Timeline(asked)) => timeline::run(asked, terminal).await,
+            Some(ProbeCommand::Suggest(asked)) => suggest::run(asked, terminal).await,
+            None => {
+                judge(&args.audit, Who { name: "kubectl probe-audit", binary: PROBE_AUDIT, family: "PA" }, terminal)
+                    .await
+            }
         },
     )
 }
@@ -78,6 +87,8 @@ pub fn guard() -> std::process::ExitCode {
 
 /// The program, as servers see it.
 const GUARD: &str = "kubectl-guard";
+/// The program, as servers see it.
+const PROBE_AUDIT: &str = "kubectl-probe_audit";
 
 /// Which plugin judges.
 #[derive(Clone, Copy)]
@@ -149,7 +160,7 @@ async fn judge(asked: &AuditCommandArgs, who: Who, terminal: Terminal) -> Result
         return Ok(ExitCode::Yes);
     }
     let policy = asked.policy()?;
-    let read = facts::read(asked, who.binary, &wanted).await?;
+    let read = facts::read(&asked.scope, &asked.access, who.binary, &wanted).await?;
     for note in read.facts.notes() {
         tracing::info!("{note}");
     }
@@ -159,7 +170,11 @@ async fn judge(asked: &AuditCommandArgs, who: Who, terminal: Terminal) -> Result
         terminal.say("nothing that these rules judge was found");
     }
     let rows: Vec<RuleRow<'_>> = chosen.iter().map(|rule| row(rule)).collect();
+    // A picture of what falls with what, where the rules that were asked for have read what it takes.
+    let pictured = asked.audit.output == AuditFormat::Html && chosen.iter().any(|rule| rule.id == "PA607");
+    let radius = pictured.then(|| blast::of_all(&read.facts, &policy, now));
     let frame = Frame {
+        blast: radius.as_ref(),
         command: who.name,
         rules: &rows,
         fail_on: asked.audit.fail_on(),

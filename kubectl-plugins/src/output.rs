@@ -2,7 +2,7 @@
 
 pub(crate) mod audit;
 mod github;
-mod json;
+pub(crate) mod json;
 mod junit;
 mod name;
 mod ndjson;

@@ -289,8 +289,14 @@ const FOLDING: [(Fact, &[Fact]); 2] = [(Fact::Pod, &[Fact::ReplicaSet]), (Fact::
 /// Returns the union of what rules read.
 #[must_use]
 pub fn needs<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Needs {
+    union(rules.into_iter().flat_map(|rule| rule.needs))
+}
+
+/// Returns the union of single needs, with what their answers are folded by.
+#[must_use]
+pub fn union<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Needs {
     let mut lists: BTreeMap<Fact, Listed> = BTreeMap::new();
-    for need in rules.into_iter().flat_map(|rule| rule.needs) {
+    for need in needs {
         let new = Listed { level: need.level, reach: need.reach, narrow: need.narrow };
         let known = lists.entry(need.fact).or_insert(new);
         known.level = known.level.max(need.level);

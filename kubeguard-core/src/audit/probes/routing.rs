@@ -128,7 +128,12 @@ pub fn routing<'a>(facts: &'a Facts, carrier: &Carrier<'a>) -> Routing<'a> {
 /// Returns whether a service is reached from outside: by its type, an ingress or a route of the Gateway API.
 pub(super) fn is_exposed(facts: &Facts, service: &Of<Service>) -> bool {
     let of_type = service.spec.as_ref().is_some_and(|spec| matches!(spec.r#type.as_str(), "LoadBalancer" | "NodePort"));
-    of_type || by_ingress(facts, service) || by_route(facts, service)
+    of_type || is_routed_from_outside(facts, service)
+}
+
+/// Returns whether an ingress or a route of the Gateway API leads to a service.
+pub(super) fn is_routed_from_outside(facts: &Facts, service: &Of<Service>) -> bool {
+    by_ingress(facts, service) || by_route(facts, service)
 }
 
 fn by_ingress(facts: &Facts, service: &Of<Service>) -> bool {
