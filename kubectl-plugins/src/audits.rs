@@ -11,6 +11,7 @@ use clap::{CommandFactory, FromArgMatches};
 use jiff::Timestamp;
 use kubeguard_core::access::Environment;
 use kubeguard_core::audit::gather::Scope;
+use kubeguard_core::audit::probes::blast as radius;
 use kubeguard_core::audit::snapshot::record;
 use kubeguard_core::audit::{Rule, Selection, audit, needs, rules};
 use kubeguard_core::error::{Error, Result};
@@ -172,9 +173,9 @@ async fn judge(asked: &AuditCommandArgs, who: Who, terminal: Terminal) -> Result
     let rows: Vec<RuleRow<'_>> = chosen.iter().map(|rule| row(rule)).collect();
     // A picture of what falls with what, where the rules that were asked for have read what it takes.
     let pictured = asked.audit.output == AuditFormat::Html && chosen.iter().any(|rule| rule.id == "PA607");
-    let radius = pictured.then(|| blast::of_all(&read.facts, &policy, now));
+    let picture = pictured.then(|| blast::of_all(&read.facts, &policy, now));
     let frame = Frame {
-        blast: radius.as_ref(),
+        blast: picture.as_ref(),
         command: who.name,
         rules: &rows,
         fail_on: asked.audit.fail_on(),
@@ -237,6 +238,8 @@ async fn snapshot(asked: &SnapshotArgs, terminal: Terminal) -> Result<ExitCode> 
     let io = |source| Error::Io { doing: "write", file: file.clone(), source };
     let mut text = Vec::new();
     let wanted = needs(chosen.iter().copied());
+    // Without a choice, what the commands beside the rules read is kept too.
+    let wanted = if asked.select.is_empty() { wanted.with(radius::needs()) } else { wanted };
     let (header, left_out) = record(&cluster, &wanted, &scope, asked.keep(), Timestamp::now(), &mut text).await?;
     std::fs::write(&asked.output, facts::packed(&asked.output, text).map_err(io)?).map_err(io)?;
     let whole = header.lists.iter().filter(|list| list.error.is_none() && !list.unserved);
