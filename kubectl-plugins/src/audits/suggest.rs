@@ -181,7 +181,7 @@ impl Writer {
 
     fn line(&mut self, line: &str, reason: &str) {
         let line = format!("{}{line}", "  ".repeat(self.depth));
-        let line = if reason.is_empty() { line } else { format!("{line:<40} # {}", printable(reason)) };
+        let line = if reason.is_empty() { line } else { format!("{line:<48} # {}", printable(reason)) };
         self.text += &(line + "\n");
     }
 }
@@ -202,7 +202,7 @@ fn flow(value: &Value) -> String {
 
 /// Returns whether every reader of YAML takes a text for a text without quotes.
 fn is_plain(text: &str) -> bool {
-    let word = text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let word = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '/')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'));
     word && !matches!(text, "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n")
 }

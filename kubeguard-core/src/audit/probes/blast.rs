@@ -254,7 +254,7 @@ pub fn blast(facts: &Facts, ask: &Ask<'_>) -> BlastReport {
     let fleet = Fleet::of(facts, ask);
     let reach = reach::Reach::of(facts, &fleet);
     let weights = weight::Weights::of(facts, &reach);
-    let mut items = reach.items(facts, &fleet, &weights, ask);
+    let mut items = reach.items(&fleet, &weights, ask);
     items.sort_by(|a, b| {
         let rank = |item: &BlastItem| (Reverse(item.downed.len()), Reverse(item.degraded.len()), Reverse(item.pods));
         b.risk
@@ -278,7 +278,7 @@ pub fn blast(facts: &Facts, ask: &Ask<'_>) -> BlastReport {
         services: reach.count(),
         items,
         more,
-        exempt: reach.exempt(facts),
+        exempt: reach::Reach::exempt(facts),
         notes,
         skipped,
     }

@@ -202,8 +202,9 @@ pub fn timeline(spec: &PodSpec, member: &Member<'_>, question: &Question) -> Tim
     }
     if let Some(start) = question.observed {
         timeline.assume(format!(
-            "a start takes {} – {} s, the median and 95th percentile of {} seen",
-            start.p50, start.p95, start.count
+            "a start takes {}, the median and 95th percentile of {} seen",
+            Span::from((start.p50, start.p95)),
+            start.count
         ));
     }
     // Stable: what happens at the same time stays in its order.

@@ -30,6 +30,7 @@ pub(super) struct Cohort<'a> {
 
 /// An image or a name, or all of a pattern.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts")]
 pub(super) struct Subject {
     images: BTreeMap<String, usize>,
     names: BTreeMap<String, usize>,
@@ -234,14 +235,11 @@ impl<'a> Building<'a, '_> {
             if !self.is_hit(&member, spec) {
                 continue;
             }
-            let subject = match self.keys.get(key) {
-                Some(subject) => *subject,
-                None => {
-                    self.keys.insert(key.to_owned(), self.subjects.len());
-                    self.subjects.push(Subject::default());
-                    self.subjects.len() - 1
-                }
-            };
+            let fresh = self.subjects.len();
+            let subject = *self.keys.entry(key.to_owned()).or_insert(fresh);
+            if subject == fresh {
+                self.subjects.push(Subject::default());
+            }
             if let Some(known) = self.subjects.get_mut(subject) {
                 known.learn(&member, spec);
             }
@@ -307,12 +305,17 @@ fn is_moving(container: &Container) -> bool {
     digest.is_none() && matches!(tag, None | Some("latest")) || container.image_pull_policy == "Always"
 }
 
+/// Returns whether a path of a node is one of a socket, as its name says.
+fn is_socket(path: &str) -> bool {
+    path.rsplit('.').next() == Some("sock")
+}
+
 /// Returns whether a container depends on something that listens on its node.
 fn mounts_socket(container: &Container, spec: &PodSpec) -> bool {
     container.volume_mounts.iter().any(|mount| {
         let volume = spec.volumes.iter().find(|volume| volume.name == mount.name);
         let path = volume.and_then(|volume| volume.volume_source.host_path.as_ref());
-        path.is_some_and(|path| path.r#type == "Socket" || path.path.ends_with(".sock"))
+        path.is_some_and(|path| path.r#type == "Socket" || is_socket(&path.path))
     })
 }
 
@@ -326,9 +329,12 @@ impl Subject {
         for probe in probes(member, spec).iter().filter(|probe| probe.kind != ProbeKind::Startup) {
             let (least, most) = (probe.timing.shortest(), probe.timing.longest());
             self.notices = (Some(self.notices.0.map_or(least, |known| known.min(least))), self.notices.1.max(most));
-            if probe.kind == ProbeKind::Readiness {
-                self.recovers = self.recovers.max(probe.timing.heals());
-            }
+            let back = match probe.kind {
+                ProbeKind::Readiness => probe.timing.heals(),
+                // It is restarted.
+                _ => budget(member, spec) + to_ready(member, spec),
+            };
+            self.recovers = self.recovers.max(back);
         }
     }
 

@@ -37,11 +37,14 @@ pub(super) struct Reach<'a> {
     pub(super) served: Vec<Served<'a>>,
     publishing: Vec<Served<'a>>,
     /// Budgets, and the cohorts that each selects.
-    budgets: Vec<(&'a Of<PodDisruptionBudget>, Vec<usize>)>,
+    budgets: Vec<Guarded<'a>>,
     /// Endpoints follow from selectors.
     pub(super) modelled: bool,
     pub(super) notes: Vec<String>,
 }
+
+/// A budget and the cohorts that it selects.
+type Guarded<'a> = (&'a Of<PodDisruptionBudget>, Vec<usize>);
 
 /// What falls: subject → endpoints that are lost.
 type Lost = HashMap<usize, usize>;
@@ -49,7 +52,7 @@ type Lost = HashMap<usize, usize>;
 impl<'a> Reach<'a> {
     pub(super) fn of(facts: &'a Facts, fleet: &Fleet<'a>) -> Self {
         let mut behind: HashMap<*const Of<Service>, Vec<usize>> = HashMap::new();
-        let mut budgets: BTreeMap<(&str, &str), (&Of<PodDisruptionBudget>, Vec<usize>)> = BTreeMap::new();
+        let mut budgets: BTreeMap<(&str, &str), Guarded<'a>> = BTreeMap::new();
         for (place, cohort) in fleet.cohorts.iter().enumerate() {
             for service in facts.services_of(cohort.namespace, cohort.labels) {
                 behind.entry(std::ptr::from_ref(service)).or_default().push(place);
@@ -107,7 +110,7 @@ impl<'a> Reach<'a> {
     }
 
     /// Returns the services that are never counted.
-    pub(super) fn exempt(&self, facts: &Facts) -> Vec<Exempt> {
+    pub(super) fn exempt(facts: &Facts) -> Vec<Exempt> {
         let all = facts.services().iter().filter_map(|service| {
             let spec = service.spec.as_ref()?;
             let reason = match spec.r#type.as_str() {
@@ -116,25 +119,19 @@ impl<'a> Reach<'a> {
                 _ if spec.publish_not_ready_addresses => "publishNotReadyAddresses",
                 _ => return None,
             };
-            Some(exempt(service, reason))
+            Some(spared(service, reason))
         });
         all.collect()
     }
 
     /// Returns what falls with each subject.
-    pub(super) fn items(
-        &self,
-        facts: &Facts,
-        fleet: &Fleet<'a>,
-        weights: &Weights<'a>,
-        ask: &Ask<'_>,
-    ) -> Vec<BlastItem> {
+    pub(super) fn items(&self, fleet: &Fleet<'a>, weights: &Weights<'a>, ask: &Ask<'_>) -> Vec<BlastItem> {
         let mut items: Vec<BlastItem> = fleet.subjects.iter().map(|subject| begun(subject, ask)).collect();
         let broken = self.broken(fleet);
         for served in &self.served {
+            let (weight, because) = weights.weigh(served.service);
             for (subject, (group, lost)) in worst(served, fleet) {
                 let Some(item) = items.get_mut(subject) else { continue };
-                let (weight, because) = weights.weigh(facts, served);
                 let budget = broken.get(&subject).into_iter().flatten().find(|index| {
                     let selected = self.budgets.get(**index).map(|(_, cohorts)| cohorts);
                     selected
@@ -150,7 +147,7 @@ impl<'a> Reach<'a> {
                     ready: group.ready,
                     lost,
                     weight,
-                    because,
+                    because: because.clone(),
                     exposed: weights.is_exposed(served.service),
                     webhook: weights.is_webhook(served.service),
                     budget: budget.map(|(budget, _)| budget.meta.name.to_string()),
@@ -175,7 +172,7 @@ impl<'a> Reach<'a> {
                 .collect();
             for subject in hit {
                 if let Some(item) = items.get_mut(subject) {
-                    item.exempt.push(exempt(served.service, "publishNotReadyAddresses"));
+                    item.exempt.push(spared(served.service, "publishNotReadyAddresses"));
                 }
             }
         }
@@ -234,7 +231,7 @@ fn demanded(budget: &PodDisruptionBudget, pods: usize, healthy: usize) -> Option
     Some((healthy, desired))
 }
 
-fn exempt(service: &Of<Service>, reason: &'static str) -> Exempt {
+fn spared(service: &Of<Service>, reason: &'static str) -> Exempt {
     let (namespace, name) = (service.meta.namespace.to_string(), service.meta.name.to_string());
     Exempt { namespace, name, reason }
 }
@@ -366,7 +363,6 @@ fn of_selector(service: &Of<Service>, behind: &[usize], fleet: &Fleet<'_>) -> Ve
     groups.collect()
 }
 
-/// Returns what share of the endpoints is lost, for a picture or a cell.
 impl ServiceHit {
     /// Returns the share of its endpoints that is lost: 0 to 1.
     #[must_use]

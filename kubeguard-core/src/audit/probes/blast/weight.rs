@@ -16,7 +16,8 @@ type Place<'a> = (&'a str, &'a str);
 pub(super) struct Weights<'a> {
     /// Backends of webhooks that must answer, with the webhook's name.
     webhooks: HashMap<Place<'a>, &'a str>,
-    exposed: HashSet<Place<'a>>,
+    /// Backends of ingresses and routes, and services of type load balancer.
+    entries: HashSet<Place<'a>>,
     /// Services, and one workload that names each.
     named: HashMap<Place<'a>, String>,
 }
@@ -31,37 +32,40 @@ impl<'a> Weights<'a> {
             must.then_some(((service.namespace.as_str(), service.name.as_str()), webhook.name.as_str()))
         };
         let webhooks = validating.chain(mutating).filter_map(backend).collect();
-        let served = reach.served.iter().map(|served| served.service);
-        let exposed = served
-            .filter(|service| routing::is_exposed(facts, service))
-            .map(|service| (&*service.meta.namespace, &*service.meta.name))
-            .collect();
-        Self { webhooks, exposed, named: named(facts, reach) }
+        let mut entries: HashSet<Place<'a>> = routing::from_outside(facts).collect();
+        let balanced = |served: &&Served<'a>| of_type(served.service) == "LoadBalancer";
+        entries.extend(reach.served.iter().filter(balanced).map(|served| place(served.service)));
+        Self { webhooks, entries, named: named(facts, reach) }
     }
 
     pub(super) fn is_webhook(&self, service: &Of<Service>) -> bool {
-        self.webhooks.contains_key(&(&*service.meta.namespace, &*service.meta.name))
+        self.webhooks.contains_key(&place(service))
     }
 
+    /// Returns whether a service is reached from outside; a port of a node is a way in too.
     pub(super) fn is_exposed(&self, service: &Of<Service>) -> bool {
-        self.exposed.contains(&(&*service.meta.namespace, &*service.meta.name))
+        self.entries.contains(&place(service)) || of_type(service) == "NodePort"
     }
 
     /// Returns a service's weight, and why it is more than 1.
-    pub(super) fn weigh(&self, facts: &Facts, served: &Served<'_>) -> (u32, String) {
-        let service = served.service;
-        let place = (&*service.meta.namespace, &*service.meta.name);
+    pub(super) fn weigh(&self, service: &Of<Service>) -> (u32, String) {
+        let place = place(service);
         if let Some(webhook) = self.webhooks.get(&place) {
             return (5, format!("webhook {webhook} must be answered by it"));
         }
-        // A port of a node alone is a way in, and rarely the one that is used.
-        let only_node_port = service.spec.as_ref().is_some_and(|spec| spec.r#type == "NodePort")
-            && !routing::is_routed_from_outside(facts, service);
-        if self.is_exposed(service) && !only_node_port {
+        if self.entries.contains(&place) {
             return (3, "reached from outside".to_owned());
         }
         self.named.get(&place).map_or((1, String::new()), |by| (2, format!("named by {by}")))
     }
+}
+
+fn place(service: &Of<Service>) -> Place<'_> {
+    (&service.meta.namespace, &service.meta.name)
+}
+
+fn of_type(service: &Of<Service>) -> &str {
+    service.spec.as_ref().map_or("", |spec| &spec.r#type)
 }
 
 /// Returns the services that other workloads name in their variables and arguments.

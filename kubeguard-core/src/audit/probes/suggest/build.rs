@@ -66,10 +66,14 @@ impl<'a, 's> Building<'a, 's> {
     pub(super) fn finish(mut self) -> Suggestion {
         let all: Vec<Member<'a>> = members(self.carrier.spec).filter(Member::is_gating).collect();
         if ends(self.facts, &self.carrier) {
-            all.iter().for_each(|member| self.leave(member, "its pods are meant to end: no probe is asked of them"));
+            for member in &all {
+                self.leave(member, "its pods are meant to end: no probe is asked of them");
+            }
         } else if let Read::Not(reason) = self.facts.read(Fact::Service) {
             let reason = format!("who gets traffic is not known: {reason}");
-            all.iter().for_each(|member| self.leave(member, reason.clone()));
+            for member in &all {
+                self.leave(member, reason.clone());
+            }
         } else {
             let context = Context { facts: self.facts, policy: self.wish.policy, now: self.wish.now, rule: &NO_RULE };
             let minor = noncritical(&context, &self.carrier);
@@ -221,7 +225,9 @@ impl<'a, 's> Building<'a, 's> {
             }
         }
         why.dedup();
-        why.into_iter().for_each(|reason| self.leave(member, reason));
+        for reason in why {
+            self.leave(member, reason);
+        }
         if !probes.is_empty() {
             self.push(member, about, probes);
         }
@@ -277,7 +283,7 @@ impl<'a, 's> Building<'a, 's> {
                 kind.word()
             ));
         }
-        let before = slot(member.container, kind).clone();
+        let before = slot(member.container, kind).cloned();
         for candidate in candidates {
             let written = numbers.probe(candidate.handler.into_owned());
             if let Some(own) = own(&mut self.spec, member) {
@@ -285,8 +291,8 @@ impl<'a, 's> Building<'a, 's> {
             }
             let carrier = Carrier { spec: &self.spec, ..self.carrier };
             let name = Some(&member.container.name);
-            let fired = judged(self.facts, carrier, self.wish);
-            let fires = fired.iter().any(|fired| {
+            let said = judged(self.facts, carrier, self.wish);
+            let spoils = said.iter().any(|fired| {
                 let about = fired.probe == Some(kind.word()) || fired.probe.is_none() && fired.rule == "PA301";
                 // Liveness is written last: until then it may be the slower one yet.
                 let later = fired.rule == "PA301" && kind != ProbeKind::Liveness;
@@ -296,7 +302,7 @@ impl<'a, 's> Building<'a, 's> {
                     && !fired.rule.starts_with("PA40")
                     && fired.severity >= Severity::Medium
             });
-            if !fires {
+            if !spoils {
                 return Ok(patch::fields(before.as_ref(), &written, &candidate.remark, numbers));
             }
         }
@@ -408,11 +414,11 @@ fn own<'s>(spec: &'s mut PodSpec, member: &Member<'_>) -> Option<&'s mut Contain
     }
 }
 
-fn slot(container: &Container, kind: ProbeKind) -> &Option<kinds::Probe> {
+fn slot(container: &Container, kind: ProbeKind) -> Option<&kinds::Probe> {
     match kind {
-        ProbeKind::Liveness => &container.liveness_probe,
-        ProbeKind::Readiness => &container.readiness_probe,
-        ProbeKind::Startup => &container.startup_probe,
+        ProbeKind::Liveness => container.liveness_probe.as_ref(),
+        ProbeKind::Readiness => container.readiness_probe.as_ref(),
+        ProbeKind::Startup => container.startup_probe.as_ref(),
     }
 }
 

@@ -119,10 +119,10 @@ pub(super) fn of(
             let name = format!("{}Probe", probe.probe);
             patch.insert(name.clone(), merged(probe));
             let Some(member) = member else { continue };
-            let path = format!("{}{}/{name}", carrier.path, member.path());
+            let at = format!("{}{}/{name}", carrier.path, member.path());
             operations.push(match whole(member.container, probe.probe) {
-                Value::Null => json!({"op": "remove", "path": path}),
-                value => json!({"op": "add", "path": path, "value": value}),
+                Value::Null => json!({"op": "remove", "path": at}),
+                value => json!({"op": "add", "path": at, "value": value}),
             });
         }
         if suggested.native { init.push(Value::Object(patch)) } else { regular.push(Value::Object(patch)) }

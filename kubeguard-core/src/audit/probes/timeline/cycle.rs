@@ -21,8 +21,8 @@ pub(super) struct Killer<'p, 'a> {
     pub(super) first: Span,
     /// From a restart to the next kill.
     pub(super) next: Span,
-    /// The process does not end by itself.
-    pub(super) stubborn: bool,
+    /// How long an attempt that began before the fault's end may go on.
+    pub(super) late: i64,
 }
 
 impl<'p, 'a> Killer<'p, 'a> {
@@ -38,14 +38,15 @@ impl<'p, 'a> Killer<'p, 'a> {
             }
             None => Span::from(delay),
         };
-        Self { probe, first, next: begins + first, stubborn: false }
+        let late = if fails.1 { 0 } else { i64::from(probe.timing.timeout) };
+        Self { probe, first, next: begins + first, late }
     }
 }
 
 /// Tells kills and restarts until the fault ends or the rounds repeat, and what the end looks like.
 pub(super) fn cycles(shape: &Shape<'_>, killer: &Killer<'_, '_>, question: &Question, timeline: &mut Timeline) {
     let grace = shape.grace_of(killer.probe);
-    let gone = if killer.stubborn { shape.killed(grace) } else { shape.gone(grace) };
+    let gone = shape.gone(grace);
     let word = killer.probe.word();
     let lasts = question.lasts;
     let (mut kill, mut rounds) = (killer.first, 0_usize);
@@ -107,7 +108,7 @@ fn ended(
     let back = shape.back();
     let mut latest = shape.recovers().latest;
     if let Some(last) = kills.checked_sub(1) {
-        let rest = gone.latest.zip(back.latest).map(|(gone, back)| gone + waits(last) + back);
+        let rest = gone.latest.zip(back.latest).map(|(gone, back)| killer.late + gone + waits(last) + back);
         latest = rest.zip(latest).map(|(rest, healed)| rest.max(healed));
     }
     let least = shape.recovers().earliest;

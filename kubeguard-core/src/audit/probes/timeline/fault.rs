@@ -78,7 +78,7 @@ pub(super) fn crash(shape: &Shape<'_>, question: &Question, timeline: &mut Timel
 /// Returns what being ready again consists of.
 fn told_back(shape: &Shape<'_>, question: &Question) -> String {
     let start = match (question.observed, &shape.startup) {
-        (Some(seen), _) => format!("observed start {} – {} s", seen.p50, seen.p95),
+        (Some(seen), _) => format!("observed start {}", Span::from((seen.p50, seen.p95))),
         (None, Some(startup)) => format!("start within {} s", startup.timing.granted()),
         (None, None) => "start".to_owned(),
     };
@@ -350,7 +350,7 @@ pub(super) fn slow_start(shape: &Shape<'_>, question: &Question, timeline: &mut 
         let (word, latest) = (probe.word(), within.latest.unwrap_or_default());
         timeline.note(format!("it may just pass: {word} ends a start between {} and {latest} s", within.earliest));
     }
-    let killer = Killer { probe, first: within, next: within, stubborn: false };
+    let killer = Killer { probe, first: within, next: within, late: 0 };
     cycles(shape, &killer, &ended, timeline);
     let why = format!("{name} never becomes ready: it is ended before {takes} s are over, each time");
     if sure {

@@ -39,10 +39,10 @@ pub(super) const REFUSED: Fails = (true, true);
 pub(super) const EITHER: Fails = (true, false);
 
 /// Returns from when to when a probe notices a fault that begins at 0: (f − 1)·max(p, δ) to f·max(p, δ) + δ.
-pub(super) fn notices(timing: &Timing, (first, last): Fails) -> Span {
+pub(super) fn notices(timing: &Timing, (soonest, latest): Fails) -> Span {
     let (period, timeout, failure) = (i64::from(timing.period), i64::from(timing.timeout), i64::from(timing.failure));
     let takes = |refused: bool| if refused { 0 } else { timeout };
-    let (least, most) = (takes(first), takes(last));
+    let (least, most) = (takes(soonest), takes(latest));
     Span::from(((failure - 1) * period.max(least), failure * period.max(most) + most))
 }
 
