@@ -251,7 +251,7 @@ fn a_timeline_says_when_with_its_arithmetic() {
     40 – 92 s               liveness flips: the kubelet ends app (if the fault is not over by then)
     50 – 132 s              app is started again after 10 s of back-off
     60 s                    the fault is over
-    60 – 111 s              app is ready again: 60 s of it cost 60 – 111 s
+    60 – 112 s              app is ready again: 60 s of it cost 60 – 112 s
     every pod is restarted at about the same time: what comes back first gets all the traffic
     assumes: the start itself takes no time: none was seen, and no startup probe says how long it may take
     ");
@@ -343,7 +343,7 @@ fn a_timeline_says_when_with_its_arithmetic() {
 #[test]
 fn a_suggestion_is_a_patch_with_a_reason_behind_each_number() {
     let world = World::new();
-    assert_snapshot!(world.run("suggest -f shop.yaml"), @r#"
+    assert_snapshot!(world.run("suggest -f shop.yaml"), @r"
     0
     # deployment.apps/mail in namespace shop
     # container statsd-agent: noncritical: it needs no probes
@@ -354,13 +354,13 @@ fn a_suggestion_is_a_patch_with_a_reason_behind_each_number() {
         spec:
           containers:
           - name: smtp
-            readinessProbe:                  # there is none
-              tcpSocket: {port: smtp}        # no other handler is known; an HTTP path would be better
-              periodSeconds: 5               # out of service within 18 s: 3 × 5 + 3
-              timeoutSeconds: 3              # 1 s fails under CPU throttling
-              failureThreshold: 3            # one lost answer is no outage
+            readinessProbe:                          # there is none
+              tcpSocket: {port: smtp}                # no other handler is known; an HTTP path would be better
+              periodSeconds: 5                       # out of service within 18 s: 3 × 5 + 3
+              timeoutSeconds: 3                      # 1 s fails under CPU throttling
+              failureThreshold: 3                    # one lost answer is no outage
           - name: logtailer
-            readinessProbe: null             # noncritical: must not decide about traffic
+            readinessProbe: null                     # noncritical: must not decide about traffic
     ---
     # deployment.apps/web in namespace shop
     # container statsd-agent: noncritical: it needs no probes
@@ -370,17 +370,17 @@ fn a_suggestion_is_a_patch_with_a_reason_behind_each_number() {
         spec:
           containers:
           - name: app
-            readinessProbe:                  # ends PA301, PA303
-              httpGet: {path: "/ok", port: http} # as it is
-              periodSeconds: 5               # out of service within 18 s: 3 × 5 + 3
-              timeoutSeconds: 3              # 1 s fails under CPU throttling
-              failureThreshold: 3            # one lost answer is no outage
-            livenessProbe:                   # ends PA301, PA303
-              httpGet: {path: "/ok", port: http} # as it is
-              periodSeconds: 10              # a restart is the last resort
-              timeoutSeconds: 5              # 1 s fails under CPU throttling
-              failureThreshold: 6            # 60 s: 3 × the 18 s in which readiness drains
-    "#);
+            readinessProbe:                          # ends PA301, PA303
+              httpGet: {path: /ok, port: http}       # as it is
+              periodSeconds: 5                       # out of service within 18 s: 3 × 5 + 3
+              timeoutSeconds: 3                      # 1 s fails under CPU throttling
+              failureThreshold: 3                    # one lost answer is no outage
+            livenessProbe:                           # ends PA301, PA303
+              httpGet: {path: /ok, port: http}       # as it is
+              periodSeconds: 10                      # a restart is the last resort
+              timeoutSeconds: 5                      # 1 s fails under CPU throttling
+              failureThreshold: 6                    # 60 s: 3 × the 18 s in which readiness drains
+    ");
     assert_snapshot!(world.run("suggest -f shop.yaml -o name"), @r"
     0
     deployment.apps/mail
@@ -393,7 +393,7 @@ fn a_suggestion_is_a_patch_with_a_reason_behind_each_number() {
     let shown: Value = serde_saphyr::from_str(shown.strip_prefix("0\n").unwrap()).unwrap();
     assert_eq!(shown, report["items"][0]["patch"]);
     assert_eq!(report["items"][0]["jsonPatch"][0]["path"], "/spec/template/spec/containers/0/readinessProbe");
-    assert_snapshot!(world.run("suggest -f shop.yaml deploy/web --with-liveness --kube-version 1.30"), @r#"
+    assert_snapshot!(world.run("suggest -f shop.yaml deploy/web --with-liveness --kube-version 1.30"), @r"
     0
     # deployment.apps/web in namespace shop
     # container statsd-agent: noncritical: it needs no probes
@@ -403,17 +403,17 @@ fn a_suggestion_is_a_patch_with_a_reason_behind_each_number() {
         spec:
           containers:
           - name: app
-            readinessProbe:                  # ends PA301, PA303
-              httpGet: {path: "/ok", port: http} # as it is
-              periodSeconds: 5               # out of service within 18 s: 3 × 5 + 3
-              timeoutSeconds: 3              # 1 s fails under CPU throttling
-              failureThreshold: 3            # one lost answer is no outage
-            livenessProbe:                   # ends PA301, PA303
-              httpGet: {path: "/ok", port: http} # as it is
-              periodSeconds: 10              # a restart is the last resort
-              timeoutSeconds: 5              # 1 s fails under CPU throttling
-              failureThreshold: 6            # 60 s: 3 × the 18 s in which readiness drains
-    "#);
+            readinessProbe:                          # ends PA301, PA303
+              httpGet: {path: /ok, port: http}       # as it is
+              periodSeconds: 5                       # out of service within 18 s: 3 × 5 + 3
+              timeoutSeconds: 3                      # 1 s fails under CPU throttling
+              failureThreshold: 3                    # one lost answer is no outage
+            livenessProbe:                           # ends PA301, PA303
+              httpGet: {path: /ok, port: http}       # as it is
+              periodSeconds: 10                      # a restart is the last resort
+              timeoutSeconds: 5                      # 1 s fails under CPU throttling
+              failureThreshold: 6                    # 60 s: 3 × the 18 s in which readiness drains
+    ");
 }
 
 /// The elements of a page, as a parser of XML sees them; it refuses what is not closed or not escaped.
