@@ -101,9 +101,9 @@ pub(super) fn workloads<'a>(known: &'a Known, names: &[String]) -> Result<Vec<Ca
         };
         let before = found.len();
         if let Some(fact) = Fact::of(&resource.group, &resource.kind) {
-            let named =
+            let own =
                 facts.objects(fact).filter(|object| object.kind() == resource.kind && object.meta().name == *name);
-            found.extend(named.filter_map(Carrier::of));
+            found.extend(own.filter_map(Carrier::of));
         }
         if found.len() == before {
             let unread = Fact::of(&resource.group, &resource.kind).map(|fact| facts.read(fact));

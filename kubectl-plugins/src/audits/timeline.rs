@@ -175,23 +175,20 @@ impl TimelineArgs {
         let routing = routing(&known.facts, carrier);
         let all: Vec<Member<'a>> = members(carrier.spec).collect();
         let gating = || all.iter().filter(|member| member.is_gating());
-        let chosen: Vec<&Member<'a>> = match &self.container {
-            Some(name) => {
-                let found: Vec<_> = all.iter().filter(|member| member.container.name == *name).collect();
-                if found.is_empty() {
-                    let names: Vec<&str> = all.iter().map(|member| member.container.name.as_str()).collect();
-                    let object = carrier.object.object_name();
-                    return Err(usage(
-                        format!("{object} has no container {name:?}"),
-                        format!("it has {}", names.join(", ")),
-                    ));
-                }
-                found
+        let chosen: Vec<&Member<'a>> = if let Some(name) = &self.container {
+            let found: Vec<_> = all.iter().filter(|member| member.container.name == *name).collect();
+            if found.is_empty() {
+                let names: Vec<&str> = all.iter().map(|member| member.container.name.as_str()).collect();
+                let object = carrier.object.object_name();
+                return Err(usage(
+                    format!("{object} has no container {name:?}"),
+                    format!("it has {}", names.join(", ")),
+                ));
             }
-            None => {
-                let routed: Vec<_> = gating().filter(|member| routing.to(member.container).next().is_some()).collect();
-                if routed.is_empty() { gating().collect() } else { routed }
-            }
+            found
+        } else {
+            let routed: Vec<_> = gating().filter(|member| routing.to(member.container).next().is_some()).collect();
+            if routed.is_empty() { gating().collect() } else { routed }
         };
         let checks: Vec<ProbeKind> = self
             .checks

@@ -6,6 +6,7 @@
 
 mod build;
 mod judge;
+mod numbers;
 mod patch;
 
 use jiff::Timestamp;

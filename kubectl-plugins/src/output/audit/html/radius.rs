@@ -21,7 +21,7 @@ pub(super) fn picture(report: &BlastReport, most: usize) -> String {
     if rows.is_empty() || report.services == 0 {
         return String::new();
     }
-    let mode = match report.mode {
+    let how = match report.mode {
         Mode::Crash => "when its container stops",
         Mode::Probe => "when its probe fails",
     };
@@ -35,7 +35,7 @@ pub(super) fn picture(report: &BlastReport, most: usize) -> String {
     };
     let notes: String = report.notes.iter().map(|note| format!("<p class=\"quiet\">{}</p>\n", text(note))).collect();
     format!(
-        "<section class=\"blast\">\n<h2>What falls with each image, {mode}</h2>\n\
+        "<section class=\"blast\">\n<h2>What falls with each image, {how}</h2>\n\
          <p class=\"legend\"><span class=\"downed\">down</span> <span class=\"degraded\">degraded</span> \
          <span class=\"touched\">touched</span> of {services} services</p>\n\
          <svg class=\"radius\" role=\"img\" width=\"100%\" height=\"{height}\" aria-label=\"Services that fall with each image\">\n{bars}</svg>\n\

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::build::Numbers;
+use super::numbers::Numbers;
 use super::{ContainerSuggestion, Field, ProbeSuggestion};
 use crate::audit::facts::Carrier;
 use crate::audit::kinds::{Container, PodSpec, Probe, ProbeHandler};
