@@ -1,22 +1,31 @@
 //! The audits at the prompt: one family in `kubectl zombie-jobs` and `kubectl probe-audit`, all in `kubectl guard`.
 
 mod args;
+mod ask;
+mod blast;
 mod facts;
+mod suggest;
+mod timeline;
 
 use clap::{CommandFactory, FromArgMatches};
 use jiff::Timestamp;
 use kubeguard_core::access::Environment;
 use kubeguard_core::audit::gather::Scope;
+use kubeguard_core::audit::probes::blast as radius;
 use kubeguard_core::audit::snapshot::record;
 use kubeguard_core::audit::{Rule, Selection, audit, needs, rules};
 use kubeguard_core::error::{Error, Result};
 
-use self::args::{AuditCommandArgs, Guard, GuardCommand, ProbeAudit, RulesArgs, SnapshotArgs, ZombieJobs};
+use self::args::{
+    AuditCommandArgs, Guard, GuardCommand, ProbeAudit, ProbeCommand, RulesArgs, SnapshotArgs, ZombieJobs,
+};
 use crate::cli::ChatterArgs;
 use crate::exit::ExitCode;
 use crate::explain::show;
-use crate::output::audit::{Frame, RuleRow};
+use crate::output::audit::{AuditFormat, Frame, RuleRow};
 use crate::terminal::Terminal;
+
+pub(crate) use self::timeline::{TimelineReport, Told};
 
 /// What every audit judges beside its own family: suppressions and annotations that cannot be read.
 const ALWAYS: [&str; 2] = ["SUP", "ANN"];
@@ -50,13 +59,14 @@ pub fn zombie_jobs() -> std::process::ExitCode {
 pub fn probe_audit() -> std::process::ExitCode {
     run::<ProbeAudit>(
         |args| &args.chatter,
-        async |args, terminal| {
-            judge(
-                &args.audit,
-                Who { name: "kubectl probe-audit", binary: "kubectl-probe_audit", family: "PA" },
-                terminal,
-            )
-            .await
+        async |args, terminal| match &args.command {
+            Some(ProbeCommand::Blast(asked)) => blast::run(asked, terminal).await,
+            Some(ProbeCommand::Timeline(asked)) => timeline::run(asked, terminal).await,
+            Some(ProbeCommand::Suggest(asked)) => suggest::run(asked, terminal).await,
+            None => {
+                judge(&args.audit, Who { name: "kubectl probe-audit", binary: PROBE_AUDIT, family: "PA" }, terminal)
+                    .await
+            }
         },
     )
 }
@@ -78,6 +88,8 @@ pub fn guard() -> std::process::ExitCode {
 
 /// The program, as servers see it.
 const GUARD: &str = "kubectl-guard";
+/// The program, as servers see it.
+const PROBE_AUDIT: &str = "kubectl-probe_audit";
 
 /// Which plugin judges.
 #[derive(Clone, Copy)]
@@ -149,7 +161,7 @@ async fn judge(asked: &AuditCommandArgs, who: Who, terminal: Terminal) -> Result
         return Ok(ExitCode::Yes);
     }
     let policy = asked.policy()?;
-    let read = facts::read(asked, who.binary, &wanted).await?;
+    let read = facts::read(&asked.scope, &asked.access, who.binary, &wanted).await?;
     for note in read.facts.notes() {
         tracing::info!("{note}");
     }
@@ -159,7 +171,11 @@ async fn judge(asked: &AuditCommandArgs, who: Who, terminal: Terminal) -> Result
         terminal.say("nothing that these rules judge was found");
     }
     let rows: Vec<RuleRow<'_>> = chosen.iter().map(|rule| row(rule)).collect();
+    // A picture of what falls with what, where the rules that were asked for have read what it takes.
+    let pictured = asked.audit.output == AuditFormat::Html && chosen.iter().any(|rule| rule.id == "PA607");
+    let picture = pictured.then(|| blast::of_all(&read.facts, &policy, now));
     let frame = Frame {
+        blast: picture.as_ref(),
         command: who.name,
         rules: &rows,
         fail_on: asked.audit.fail_on(),
@@ -222,6 +238,8 @@ async fn snapshot(asked: &SnapshotArgs, terminal: Terminal) -> Result<ExitCode> 
     let io = |source| Error::Io { doing: "write", file: file.clone(), source };
     let mut text = Vec::new();
     let wanted = needs(chosen.iter().copied());
+    // Without a choice, what the commands beside the rules read is kept too.
+    let wanted = if asked.select.is_empty() { wanted.with(radius::needs()) } else { wanted };
     let (header, left_out) = record(&cluster, &wanted, &scope, asked.keep(), Timestamp::now(), &mut text).await?;
     std::fs::write(&asked.output, facts::packed(&asked.output, text).map_err(io)?).map_err(io)?;
     let whole = header.lists.iter().filter(|list| list.error.is_none() && !list.unserved);

@@ -4,6 +4,7 @@ mod roles;
 mod sidecars;
 
 pub use roles::{Criticality, Role, RoleHit, RoleOf, View, criticality, roles};
+pub(crate) use sidecars::glob_matches;
 pub use sidecars::{Enable, Exit, Injected, Native, OptOut, Quit, Sidecar, SidecarTable, Switch, TableError};
 
 use crate::audit::facts::ContainerStatus;

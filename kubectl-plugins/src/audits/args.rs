@@ -30,11 +30,24 @@ pub(super) struct ZombieJobs {
 /// Find probes that are wrong, and pods that they keep from serving
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-probe_audit", bin_name = "kubectl probe-audit", version)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct ProbeAudit {
+    #[command(subcommand)]
+    pub(super) command: Option<ProbeCommand>,
     #[command(flatten)]
     pub(super) audit: AuditCommandArgs,
     #[command(flatten)]
     pub(super) chatter: ChatterArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProbeCommand {
+    /// Rank images by what falls when their containers fall
+    Blast(super::blast::BlastArgs),
+    /// Tell what happens second by second when a container crashes, hangs, starts slowly or loses what it depends on
+    Timeline(super::timeline::TimelineArgs),
+    /// Write probes from ports, services and observed starts, each number with its reason
+    Suggest(super::suggest::SuggestArgs),
 }
 
 /// Guard a cluster against the ways to blow it up
@@ -111,7 +124,7 @@ pub(super) struct AuditScopeArgs {
     pub(super) all_namespaces: bool,
     /// Label selector, as in app=web
     #[arg(short = 'l', long, value_name = "SELECTOR")]
-    selector: Option<String>,
+    pub(super) selector: Option<String>,
     /// File or folder with manifests instead of a cluster, or - for standard input; repeatable
     #[arg(short, long, value_name = "FILE", conflicts_with = "snapshot")]
     pub(super) filename: Vec<String>,
@@ -163,7 +176,7 @@ pub(super) struct AuditCommandArgs {
     pub(super) access: AccessArgs,
 }
 
-fn version(text: &str) -> std::result::Result<Version, String> {
+pub(super) fn version(text: &str) -> std::result::Result<Version, String> {
     let wrong = || format!("{text:?} is no version, as in 1.36");
     let (major, minor) = text.trim_start_matches('v').split_once('.').ok_or_else(wrong)?;
     Ok((major.parse().map_err(|_| wrong())?, minor.parse().map_err(|_| wrong())?))

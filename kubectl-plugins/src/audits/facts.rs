@@ -11,7 +11,8 @@ use kubeguard_core::audit::gather::{Files, Scope, live};
 use kubeguard_core::audit::{Builder, Facts, Needs, Origin, snapshot};
 use kubeguard_core::error::{Error, Result};
 
-use super::args::AuditCommandArgs;
+use super::args::AuditScopeArgs;
+use crate::cli::AccessArgs;
 
 /// Facts, and the clock that goes with them.
 pub(super) struct Read {
@@ -20,8 +21,7 @@ pub(super) struct Read {
 }
 
 /// Reads what rules need.
-pub(super) async fn read(asked: &AuditCommandArgs, binary: &str, needs: &Needs) -> Result<Read> {
-    let scope = &asked.scope;
+pub(super) async fn read(scope: &AuditScopeArgs, access: &AccessArgs, binary: &str, needs: &Needs) -> Result<Read> {
     if let Some(path) = &scope.snapshot {
         let file = path.display().to_string();
         let opened = std::fs::File::open(path);
@@ -43,7 +43,7 @@ pub(super) async fn read(asked: &AuditCommandArgs, binary: &str, needs: &Needs) 
         }
         return Ok(Read { facts: files.finish(), now: None });
     }
-    let cluster = asked.access.access(binary).connect(&Environment::of_process()).await?;
+    let cluster = access.access(binary).connect(&Environment::of_process()).await?;
     let namespaces = match (&scope.namespace, scope.all_namespaces) {
         (_, true) => Vec::new(),
         (Some(namespace), false) => vec![namespace.clone()],

@@ -53,6 +53,7 @@ pub(super) async fn run(args: &Args, asked: &LintArgs, terminal: Terminal) -> Re
         taken_at: judged.now,
         kind: Some("Repository"),
         colour: terminal.colour(),
+        blast: None,
     };
     terminal.answer(&asked.audit.output.writer().report(&report, &frame));
     Ok(asked.audit.code(&report).worse(gaps(&plan)))

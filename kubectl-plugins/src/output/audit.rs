@@ -1,7 +1,7 @@
 //! An audit's answer in each format of the contract; no format knows whose rules these are.
 
 mod github;
-mod html;
+pub(crate) mod html;
 mod json;
 mod junit;
 mod markdown;
@@ -12,6 +12,7 @@ mod table;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
+use kubeguard_core::audit::probes::blast::BlastReport;
 use kubeguard_core::audit::{AuditReport, Finding, Severity};
 
 use crate::terminal::{Style, printable};
@@ -74,6 +75,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) kind: Option<&'a str>,
     /// Lines for people have colour.
     pub(crate) colour: bool,
+    /// What falls with what, for the page.
+    pub(crate) blast: Option<&'a BlastReport>,
 }
 
 /// Writes an audit's answer in one format.

@@ -382,7 +382,7 @@ pub fn needs<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Needs {
     union(rules.into_iter().flat_map(|rule| rule.needs))
 }
 
-/// Returns the union of what is needed: for models, which are no rules.
+/// Returns the union of single needs, with what their answers are folded by: for models, which are no rules.
 #[must_use]
 pub fn union<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Needs {
     let mut lists: BTreeMap<Fact, Listed> = BTreeMap::new();
@@ -411,6 +411,20 @@ pub fn union<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Needs {
 }
 
 impl Needs {
+    /// Returns these lists and those of another union.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        for (fact, new) in other.lists {
+            let known = self.lists.entry(fact).or_insert(new);
+            known.level = known.level.max(new.level);
+            known.reach = known.reach.max(new.reach);
+            if known.narrow != new.narrow {
+                known.narrow = "";
+            }
+        }
+        self
+    }
+
     /// Returns the lists, by fact.
     pub fn iter(&self) -> impl Iterator<Item = (Fact, Listed)> {
         self.lists.iter().map(|(fact, listed)| (*fact, *listed))

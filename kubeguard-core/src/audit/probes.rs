@@ -3,6 +3,8 @@
 //! Templates are judged on their owner; pods by what the kubelet says of them. See [`Timing`] for the arithmetic,
 //! [`endpoint`] for what counts as the same question, and [`routing`] for which container gets traffic.
 
+mod asked;
+pub mod blast;
 mod budgets;
 mod command;
 mod container;
@@ -17,6 +19,9 @@ mod ports;
 mod routing;
 mod services;
 mod sidecars;
+mod starts;
+pub mod suggest;
+pub mod timeline;
 mod timing;
 mod unread;
 mod versions;
@@ -28,6 +33,7 @@ use serde_json::{Value, json};
 pub use command::Target;
 pub use model::{Endpoint, Probe, ProbeKind, Timing, endpoint, probes, same_endpoint};
 pub use routing::{Route, Routing, routing};
+pub use starts::{StartTimes, Starts, start_times};
 pub(super) use unread::unread;
 
 use super::facts::{Carrier, Facts, Of};
@@ -207,7 +213,8 @@ fn class(context: &Context<'_>, carrier: &Carrier<'_>, container: &kinds::Contai
 }
 
 /// Returns how many pods a template makes at least, where that is written: an autoscaler's minimum, else the replicas.
-fn replicas(facts: &Facts, carrier: &Carrier<'_>) -> Option<i32> {
+#[must_use]
+pub fn replicas(facts: &Facts, carrier: &Carrier<'_>) -> Option<i32> {
     let (kind, meta) = (carrier.object.kind(), carrier.object.meta());
     let scaler = facts.autoscalers().iter().find(|scaler| {
         let target = scaler.spec.as_ref().map(|spec| &spec.scale_target_ref);

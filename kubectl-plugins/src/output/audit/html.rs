@@ -3,15 +3,22 @@
 //! The page loads nothing and says so to the browser; without scripts it only lacks the filter. It is XML too, so that a
 //! test can tell that no text from a cluster became markup.
 
+mod radius;
+mod strip;
+
 use std::collections::BTreeSet;
 
-use kubeguard_core::audit::{AuditReport, Finding, Severity};
+use jiff::Timestamp;
+use kubeguard_core::audit::probes::blast::BlastReport;
+use kubeguard_core::audit::{AuditReport, Finding, Severity, Skipped};
 use serde_json::Value;
 
 use super::{Frame, ShowAudit, not_judged, place, summary};
+use crate::audits::TimelineReport;
 use crate::terminal::printable;
 
 const STYLE: &str = include_str!("html/page.css");
+const PICTURES: &str = include_str!("html/pictures.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
 pub(super) struct Html;
@@ -28,20 +35,51 @@ impl ShowAudit for Html {
             let heading = "<h2>Not everything could be judged</h2>";
             format!("<section class=\"skipped\">\n{heading}\n<ul>\n{skipped}</ul>\n</section>\n")
         };
-        format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
-             <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\"/>\n\
-             <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{command}</h1>\n\
-             <p class=\"when\">{summary} · <time datetime=\"{time}\">{time}</time></p>\n{counts}</header>\n\
-             {skipped}{filter}<main>\n{items}</main>\n<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
-            command = text(frame.command),
-            summary = text(&summary(report, frame)),
-            time = frame.taken_at,
-            counts = counts(report),
-            filter = filter(report),
-        )
+        let picture = frame.blast.map(|blast| radius::picture(blast, PICTURED)).unwrap_or_default();
+        let body = format!("{skipped}{picture}{filter}<main>\n{items}</main>\n", filter = filter(report));
+        let summary = text(&summary(report, frame));
+        page(&title, &text(frame.command), &summary, frame.taken_at, &counts(report), &body)
     }
+}
+
+/// So many rows of a picture stand above the findings.
+const PICTURED: usize = 8;
+
+/// Returns a page from parts that are markup already.
+fn page(title: &str, heading: &str, summary: &str, time: Timestamp, head: &str, body: &str) -> String {
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\"/>\n\
+         <title>{title}</title>\n<style>\n{STYLE}{PICTURES}</style>\n</head>\n<body>\n<header>\n<h1>{heading}</h1>\n\
+         <p class=\"when\">{summary} · <time datetime=\"{time}\">{time}</time></p>\n{head}</header>\n\
+         {body}<script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+    )
+}
+
+/// Returns what could not be read, as a section; empty where all could.
+fn unread(skipped: &[Skipped]) -> String {
+    if skipped.is_empty() {
+        return String::new();
+    }
+    let lines: String = skipped.iter().map(|one| format!("<li>{}</li>\n", text(&one.reason))).collect();
+    format!("<section class=\"skipped\">\n<h2>Not everything could be read</h2>\n<ul>\n{lines}</ul>\n</section>\n")
+}
+
+/// Returns the page of a blast radius.
+pub(crate) fn blast_page(report: &BlastReport, time: Timestamp) -> String {
+    let images = report.items.len() + report.more;
+    let summary = format!("{images} images, {} services", report.services);
+    let body = format!("{}<main>\n{}</main>\n", unread(&report.skipped), radius::picture(report, usize::MAX));
+    page("Blast radius", "kubectl probe-audit blast", &text(&summary), time, "", &body)
+}
+
+/// Returns the page of timelines.
+pub(crate) fn timeline_page(report: &TimelineReport, time: Timestamp) -> String {
+    let items: String = report.items.iter().map(strip::section).collect();
+    let body = format!("{}<main>\n{items}</main>\n", unread(&report.skipped));
+    let summary = format!("{} cases", report.items.len());
+    page("Timeline", "kubectl probe-audit timeline", &summary, time, "", &body)
 }
 
 /// Escapes text of an element or of an attribute in double quotes.

@@ -108,6 +108,11 @@ const JVM: i64 = 30;
 /// What is granted beyond this is no budget, in seconds.
 const HUGE: i64 = 1_800;
 
+/// Returns whether an image looks like one of a JVM, whose start takes long.
+pub(super) fn is_slow(image: &str) -> bool {
+    words(image).any(|word| SLOW.contains(&word))
+}
+
 fn words(image: &str) -> impl Iterator<Item = &str> {
     image.split(['/', ':', '-', '.', '@', '_'])
 }
@@ -140,7 +145,7 @@ fn short<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, fi
         return;
     }
     let image = &member.container.image;
-    if granted < JVM && words(image).any(|word| SLOW.contains(&word)) {
+    if granted < JVM && is_slow(image) {
         let message =
             format!("the startup probe of {name} grants {granted} s < {JVM} s, and image {image} looks like a JVM");
         let finding = finding(message).proof(Proof::Hint).set(&carrier, at, enough(JVM));

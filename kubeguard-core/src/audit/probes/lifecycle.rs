@@ -82,7 +82,7 @@ fn successes<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>
 }
 
 /// Returns a pod's grace period in seconds.
-fn pod_grace(carrier: &Carrier<'_>) -> i64 {
+pub(super) fn pod_grace(carrier: &Carrier<'_>) -> i64 {
     carrier.spec.termination_grace_period_seconds.unwrap_or(30)
 }
 
@@ -126,7 +126,7 @@ fn grace<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, fi
 }
 
 /// Returns for how many seconds a container's preStop hook sleeps, and the field that says so.
-fn slept(container: &Container) -> Option<(i64, &'static str)> {
+pub(super) fn slept(container: &Container) -> Option<(i64, &'static str)> {
     let hook = container.lifecycle.as_ref()?.pre_stop.as_ref()?;
     if let Some(sleep) = &hook.sleep {
         return Some((sleep.seconds?, "sleep/seconds"));

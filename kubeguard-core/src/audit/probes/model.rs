@@ -71,6 +71,11 @@ impl Timing {
         i64::from(self.period.max(self.timeout))
     }
 
+    /// Returns the shortest time from fault to flip, in seconds: (f − 1)·max(p, t).
+    pub(super) fn shortest(&self) -> i64 {
+        i64::from(self.failure.saturating_sub(1)) * self.pace()
+    }
+
     /// Returns the longest time from fault to flip, in seconds: f·max(p, t) + t.
     pub(super) fn longest(&self) -> i64 {
         i64::from(self.failure) * self.pace() + i64::from(self.timeout)
@@ -94,8 +99,7 @@ impl Timing {
     /// Returns the shortest and the longest time from a fault to the probe's flip.
     #[must_use]
     pub fn flips_after(&self) -> RangeInclusive<SignedDuration> {
-        let shortest = i64::from(self.failure.saturating_sub(1)) * self.pace();
-        SignedDuration::from_secs(shortest)..=SignedDuration::from_secs(self.longest())
+        SignedDuration::from_secs(self.shortest())..=SignedDuration::from_secs(self.longest())
     }
 
     /// Returns how long a container may take to start where this is its startup probe.

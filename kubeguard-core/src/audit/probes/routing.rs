@@ -133,29 +133,41 @@ pub fn routing<'a>(facts: &'a Facts, carrier: &Carrier<'a>) -> Routing<'a> {
 /// Returns whether a service is reached from outside: by its type, an ingress or a route of the Gateway API.
 pub(super) fn is_exposed(facts: &Facts, service: &Of<Service>) -> bool {
     let of_type = service.spec.as_ref().is_some_and(|spec| matches!(spec.r#type.as_str(), "LoadBalancer" | "NodePort"));
-    of_type || by_ingress(facts, service) || by_route(facts, service)
+    of_type || is_routed_from_outside(facts, service)
 }
 
-fn by_ingress(facts: &Facts, service: &Of<Service>) -> bool {
-    facts.ingresses().iter().filter(|ingress| ingress.meta.namespace == service.meta.namespace).any(|ingress| {
-        let Some(spec) = &ingress.spec else { return false };
-        let paths = spec.rules.iter().filter_map(|rule| rule.ingress_rule_value.http.as_ref());
-        let backends = paths.flat_map(|http| &http.paths).map(|path| &path.backend).chain(&spec.default_backend);
-        let mut services = backends.filter_map(|backend| backend.service.as_ref());
-        services.any(|backend| *backend.name == *service.meta.name)
-    })
+/// Returns whether an ingress or a route of the Gateway API leads to a service.
+fn is_routed_from_outside(facts: &Facts, service: &Of<Service>) -> bool {
+    let own = (&*service.meta.namespace, &*service.meta.name);
+    by_ingress(facts).any(|place| place == own) || by_route(facts).any(|place| place == own)
 }
 
-fn by_route(facts: &Facts, service: &Of<Service>) -> bool {
+/// Returns namespace and name of the services that ingresses and routes of the Gateway API lead to.
+pub(super) fn from_outside(facts: &Facts) -> impl Iterator<Item = (&str, &str)> {
+    by_ingress(facts).chain(by_route(facts))
+}
+
+fn by_ingress(facts: &Facts) -> impl Iterator<Item = (&str, &str)> {
+    facts.ingresses().iter().filter_map(|ingress| Some((ingress, ingress.spec.as_ref()?))).flat_map(
+        |(ingress, spec)| {
+            let paths = spec.rules.iter().filter_map(|rule| rule.ingress_rule_value.http.as_ref());
+            let backends = paths.flat_map(|http| &http.paths).map(|path| &path.backend).chain(&spec.default_backend);
+            let services = backends.filter_map(|backend| backend.service.as_ref());
+            services.map(|backend| (&*ingress.meta.namespace, backend.name.as_str()))
+        },
+    )
+}
+
+fn by_route(facts: &Facts) -> impl Iterator<Item = (&str, &str)> {
     let routes = facts.custom().iter().filter(|custom| custom.fact() == crate::audit::needs::Fact::Route);
-    routes.into_iter().any(|route| {
+    routes.flat_map(|route| {
         let rules = route.object.pointer("/spec/rules").and_then(Value::as_array).into_iter().flatten();
-        let mut backends = rules.filter_map(|rule| rule.get("backendRefs")).filter_map(Value::as_array).flatten();
-        backends.any(|backend| {
+        let backends = rules.filter_map(|rule| rule.get("backendRefs")).filter_map(Value::as_array).flatten();
+        backends.filter_map(|backend| {
             let text = |key: &str| backend.get(key).and_then(Value::as_str);
-            text("kind").unwrap_or("Service") == "Service"
-                && text("name") == Some(&*service.meta.name)
-                && text("namespace").unwrap_or(&route.meta.namespace) == &*service.meta.namespace
+            let is_service = text("kind").unwrap_or("Service") == "Service";
+            let name = text("name").filter(|_| is_service)?;
+            Some((text("namespace").unwrap_or(&route.meta.namespace), name))
         })
     })
 }

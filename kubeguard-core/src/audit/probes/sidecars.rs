@@ -107,7 +107,7 @@ fn subjects<'a>(context: &Context<'a>) -> Vec<Subject<'a>> {
     all
 }
 
-fn noncritical<'a>(context: &Context<'a>, carrier: &Carrier<'a>) -> Vec<(Member<'a>, Proof)> {
+pub(super) fn noncritical<'a>(context: &Context<'a>, carrier: &Carrier<'a>) -> Vec<(Member<'a>, Proof)> {
     let all = asked(context, carrier);
     // Where nothing else is in the pod, it is the work.
     let classes: Vec<_> = all.iter().map(|member| class(context, carrier, member.container)).collect();
