@@ -8,7 +8,6 @@ mod name;
 mod ndjson;
 mod table;
 
-#[cfg(feature = "ecr")]
 pub(crate) use json::escaped;
 pub(crate) use table::{brief, columns, name, not_judged, place, style};
 

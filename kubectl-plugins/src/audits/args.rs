@@ -10,19 +10,34 @@ use kubeguard_core::audit::snapshot::Keep;
 use kubeguard_core::audit::suppress::IgnoreList;
 use kubeguard_core::audit::{Policy, rules};
 use kubeguard_core::error::{Error, Result};
-use kubeguard_core::pods::SidecarTable;
 
-use super::usage;
+use super::fix::FixArgs;
+use super::sidecars::SidecarsArgs;
+use super::watch::WatchArgs;
+use super::{sidecar_table, usage};
 use crate::cli::{AccessArgs, AuditArgs, ChatterArgs};
 
 /// Find jobs that will never end: which container holds them, since when, what it costs, and what ends them well
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-zombie_jobs", bin_name = "kubectl zombie-jobs", version)]
+#[command(args_conflicts_with_subcommands = true, after_help = super::fix::HELP)]
 pub(super) struct ZombieJobs {
+    #[command(subcommand)]
+    pub(super) command: Option<ZombieCommand>,
     #[command(flatten)]
     pub(super) audit: AuditCommandArgs,
     #[command(flatten)]
+    pub(super) fix: FixArgs,
+    #[command(flatten)]
+    pub(super) watch: WatchArgs,
+    #[command(flatten)]
     pub(super) chatter: ChatterArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ZombieCommand {
+    /// List the sidecars of all jobs: what ends them, which jobs will hang, what can become native today
+    Sidecars(SidecarsArgs),
 }
 
 /// Find probes that are wrong, and pods that they keep from serving
@@ -109,7 +124,7 @@ pub(super) struct AuditScopeArgs {
     pub(super) all_namespaces: bool,
     /// Label selector, as in app=web
     #[arg(short = 'l', long, value_name = "SELECTOR")]
-    selector: Option<String>,
+    pub(super) selector: Option<String>,
     /// File or folder with manifests instead of a cluster, or - for standard input; repeatable
     #[arg(short, long, value_name = "FILE", conflicts_with = "snapshot")]
     pub(super) filename: Vec<String>,
@@ -155,7 +170,7 @@ pub(super) struct AuditCommandArgs {
     pub(super) access: AccessArgs,
 }
 
-fn version(text: &str) -> std::result::Result<Version, String> {
+pub(super) fn version(text: &str) -> std::result::Result<Version, String> {
     let wrong = || format!("{text:?} is no version, as in 1.36");
     let (major, minor) = text.trim_start_matches('v').split_once('.').ok_or_else(wrong)?;
     Ok((major.parse().map_err(|_| wrong())?, minor.parse().map_err(|_| wrong())?))
@@ -171,8 +186,7 @@ impl AuditCommandArgs {
         };
         let mut policy = Policy { kube_version: self.kube_version, ..Policy::default() };
         if let Some(path) = &self.sidecar_table {
-            let (file, text) = read(path)?;
-            policy.sidecars = SidecarTable::with(&file, &text).map_err(|error| usage(error.to_string(), ""))?;
+            policy.sidecars = sidecar_table(path)?;
         }
         if let Some(path) = &self.ignore_file {
             let (file, text) = read(path)?;

@@ -8,6 +8,8 @@ mod cost;
 mod crons;
 mod damage;
 mod endless;
+pub mod fix;
+pub mod fleet;
 mod held;
 mod ladder;
 mod leaving;

@@ -93,7 +93,7 @@ pub fn outcome(facts: &Facts, pod: &Pod, action: Action<'_>, table: &SidecarTabl
         Action::Quit(name) => model.end(name, true),
         Action::Signal(name) => model.end(name, false),
         Action::Deadline(after) => vec![model.deadline(after)],
-        Action::DeleteJob => vec![model.delete_job(facts)],
+        Action::DeleteJob => vec![deletion(facts, model.job, now)],
         Action::DeletePod => model.delete_pod(),
         Action::TemplatePatch => {
             vec![
@@ -103,6 +103,20 @@ pub fn outcome(facts: &Facts, pod: &Pod, action: Action<'_>, table: &SidecarTabl
             ]
         }
     }
+}
+
+/// Returns what the deletion of a job leads to.
+pub(super) fn deletion(facts: &Facts, job: Option<&Of<Job>>, now: Timestamp) -> Outcome {
+    let mut steps = vec!["the job and its pods are deleted, and with them the record of the run".to_owned()];
+    let cron = job.and_then(|job| cron_of(facts, job));
+    if let Some(spec) = cron.and_then(|cron| cron.spec.as_ref()).filter(|spec| !spec.suspend) {
+        let zone = (!spec.time_zone.is_empty()).then_some(spec.time_zone.as_str());
+        let schedule = crate::cron::Schedule::parse(&spec.schedule, zone).ok();
+        if let Some(next) = schedule.and_then(|schedule| schedule.next(now)) {
+            steps.push(format!("the next run starts at {next}"));
+        }
+    }
+    Outcome { steps, pod_phase: None, job: Ends::Missing, runs_again: Some(false), assumptions: Vec::new() }
 }
 
 struct Model<'a> {
@@ -156,19 +170,6 @@ impl<'a> Model<'a> {
             None => vec![format!("DeadlineExceeded {} after its start", span(after))],
         };
         Outcome { steps, pod_phase: None, job: Ends::Failed, runs_again: Some(false), assumptions: Vec::new() }
-    }
-
-    fn delete_job(&self, facts: &Facts) -> Outcome {
-        let mut steps = vec!["the job and its pods are deleted, and with them the record of the run".to_owned()];
-        let cron = self.job.and_then(|job| cron_of(facts, job));
-        if let Some(spec) = cron.and_then(|cron| cron.spec.as_ref()).filter(|spec| !spec.suspend) {
-            let zone = (!spec.time_zone.is_empty()).then_some(spec.time_zone.as_str());
-            let schedule = crate::cron::Schedule::parse(&spec.schedule, zone).ok();
-            if let Some(next) = schedule.and_then(|schedule| schedule.next(self.now)) {
-                steps.push(format!("the next run starts at {next}"));
-            }
-        }
-        Outcome { steps, pod_phase: None, job: Ends::Missing, runs_again: Some(false), assumptions: Vec::new() }
     }
 
     /// Returns the exit codes that a container may end with, and what is assumed of them.
