@@ -544,9 +544,9 @@ impl Filter {
     fn matches(&self, object: &Value) -> bool {
         let all = |selector: &Option<String>, get: &dyn Fn(&str) -> Value| {
             selector.iter().flat_map(|selector| selector.split(',')).filter_map(|pair| pair.split_once('=')).all(
-                |(key, value)| {
-                    let (key, value) = (key.trim_end_matches('='), value.trim_start_matches('='));
-                    get(key).as_str() == Some(value)
+                |(key, value)| match key.strip_suffix('!') {
+                    Some(key) => get(key).as_str().unwrap_or_default() != value,
+                    None => get(key.trim_end_matches('=')).as_str() == Some(value.trim_start_matches('=')),
                 },
             )
         };
