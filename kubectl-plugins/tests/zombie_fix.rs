@@ -259,7 +259,7 @@ fn what_a_sidecar_answers_is_told_as_it_is() {
     }
     let world = World::new();
     world.add("load");
-    let told = world.run("--fix quit --yes -q");
+    let told = world.run("--fix quit --yes -q --timeout 0");
     assert!(told.starts_with("6\n") && told.contains("nothing listens at port 15020: failed to connect"), "{told}");
 }
 
@@ -340,7 +340,8 @@ fn nobody_is_there_to_be_asked_and_so_nothing_is_done() {
 #[test]
 fn questions_that_cannot_be_meant_are_turned_away() {
     let world = World::new();
-    world.write("job.yaml", &serde_saphyr_free(&job("load")));
+    // JSON is YAML.
+    world.write("job.yaml", &job("load").to_string());
     let told = |args: &str| world.run(args);
     assert!(
         told("load").starts_with("2\nerror: names, --yes, --dry-run, --max and --timeout are for --fix"),
@@ -356,11 +357,6 @@ fn questions_that_cannot_be_meant_are_turned_away() {
     let told = world.run("--fix quit --print-rbac -n team");
     assert!(told.contains("resources: [pods/portforward]\n  verbs: [get, create]"), "{told}");
     assert!(world.run("--fix delete --print-rbac").contains("verbs: [get, delete]"));
-}
-
-/// JSON is YAML.
-fn serde_saphyr_free(object: &Value) -> String {
-    object.to_string()
 }
 
 #[test]

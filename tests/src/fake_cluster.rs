@@ -94,6 +94,8 @@ struct Shared {
     denied: BTreeSet<String>,
     /// What happens right before a request is answered.
     before: Vec<Before>,
+    /// Minor version that the server says it has; none where it does not tell.
+    minor: Option<u16>,
 }
 
 /// A change of the world that comes with a request.
@@ -142,6 +144,7 @@ impl FakeCluster {
             processes: BTreeMap::new(),
             denied: BTreeSet::new(),
             before: Vec::new(),
+            minor: None,
         }));
         let (changes, _) = broadcast::channel(1024);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -261,6 +264,11 @@ impl FakeCluster {
         let version = self.lock().version.to_string();
         let object = json!({"kind": "Bookmark", "apiVersion": "v1", "metadata": {"resourceVersion": version}});
         drop(self.changes.send(Change { kind: "BOOKMARK", collection: String::new(), object }));
+    }
+
+    /// Says that the server has version 1 and this minor version.
+    pub fn minor_version(&self, minor: u16) {
+        self.lock().minor = Some(minor);
     }
 
     /// Lets a process listen at a port of a pod, for port-forwards.
@@ -491,6 +499,11 @@ impl Shared {
                     Some(object) => json_text(StatusCode::OK, object.to_string()),
                     None => status(404, "NotFound", &format!("{name} not found")),
                 }
+            }
+            _ if path == "/version" && self.minor.is_some() => {
+                let minor = self.minor.unwrap_or_default();
+                let version = json!({"major": "1", "minor": minor.to_string(), "gitVersion": format!("v1.{minor}.0")});
+                json_text(StatusCode::OK, version.to_string())
             }
             _ if path == "/api" || path == "/apis" => {
                 let items = if path == "/apis" { self.served.clone() } else { Vec::new() };

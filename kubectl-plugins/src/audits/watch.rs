@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kubeguard_core::audit::changes::{Changes, changes};
+use kubeguard_core::audit::changes::{Changes, changes, remembered};
 use kubeguard_core::audit::{AuditReport, Finding, Policy, Rule, audit, needs};
 use kubeguard_core::error::{Error, Failure, Result};
 
@@ -73,7 +73,7 @@ pub(super) async fn run(asked: &AuditCommandArgs, who: Who, every: Duration, ter
                 _ => terminal.answer(&lines(&changed, &after, at)),
             };
         }
-        before = after;
+        before = remembered(&before, &after);
     }
     Ok(ExitCode::Yes)
 }

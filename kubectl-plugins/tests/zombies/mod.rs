@@ -73,6 +73,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let cluster = FakeCluster::start();
         drop(cluster.kubeconfig(folder.path()));
+        cluster.minor_version(34);
         cluster.date("Sun, 22 Nov 2026 10:00:00 GMT");
         cluster.put("/api/v1/nodes", json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"},
             "status": {"conditions": [{"type": "Ready", "status": "True"}], "nodeInfo": {"kubeletVersion": "v1.34.0"}}}));

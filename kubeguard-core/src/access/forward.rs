@@ -63,36 +63,62 @@ fn request(method: &str, path: &str, port: u16) -> String {
     )
 }
 
-/// Reads until the status is known, the stream ends, or the time is up.
+/// Reads until the status is known, the stream ends, its channel of errors says why nothing comes, or the time is up.
 async fn answer(
     stream: &mut (impl AsyncRead + Unpin),
     error: impl Future<Output = Option<String>>,
     limit: Duration,
 ) -> Said {
     tokio::pin!(error);
-    let read = async {
-        let mut head = Vec::new();
-        while head.len() < LONGEST_HEAD && !head.contains(&b'\n') {
-            match stream.read_buf(&mut head).await {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
+    // What the channel of errors said, once it has ended.
+    let mut why: Option<Option<String>> = None;
+    let head = {
+        let read = head(stream);
+        tokio::pin!(read);
+        let whole = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    head = &mut read => return head,
+                    said = &mut error, if why.is_none() => {
+                        let ends = said.is_some();
+                        why = Some(said);
+                        if ends {
+                            return Vec::new();
+                        }
+                    }
+                }
             }
+        };
+        match timeout(limit, whole).await {
+            Ok(head) => head,
+            Err(_) => return Said::Nothing(format!("no answer within {limit:?}")),
         }
-        head
-    };
-    let head = match timeout(limit, read).await {
-        Ok(head) => head,
-        Err(_) => return Said::Nothing(format!("no answer within {limit:?}")),
     };
     if let Some(code) = status(&head) {
         return Said::Status(code);
     }
-    // Why the stream ended comes on a channel of its own, which closes with it.
-    match timeout(limit, &mut error).await {
-        Ok(Some(why)) if !why.trim().is_empty() => Said::Unreachable(why.trim().to_owned()),
+    let why = match why {
+        Some(why) => why,
+        None => timeout(limit, &mut error).await.ok().flatten(),
+    };
+    match why.as_deref().map(str::trim) {
+        Some(why) if !why.is_empty() => Said::Unreachable(why.to_owned()),
         _ if head.is_empty() => Said::Nothing("the connection ended without an answer".to_owned()),
         _ => Said::Nothing("what it answers is no HTTP".to_owned()),
     }
+}
+
+/// Reads the first line, or what there is of it.
+async fn head(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut head = Vec::new();
+    while head.len() < LONGEST_HEAD && !head.contains(&b'\n') {
+        match stream.read_buf(&mut head).await {
+            Ok(0) | Err(_) => break,
+            Ok(_) => {}
+        }
+    }
+    head
 }
 
 /// Returns the status code of an answer's first line.
@@ -132,6 +158,10 @@ mod tests {
         assert_eq!(answer(&mut &b""[..], refused, limit).await, Said::Unreachable("connection refused".to_owned()));
         let silent = answer(&mut &b""[..], async { None }, limit).await;
         assert_eq!(silent, Said::Nothing("the connection ended without an answer".to_owned()));
+        // A stream that stays open after its error does not keep anybody waiting.
+        let (mut open, _other) = tokio::io::duplex(64);
+        let refused = async { Some("connection refused".to_owned()) };
+        assert_eq!(answer(&mut open, refused, limit).await, Said::Unreachable("connection refused".to_owned()));
         assert_eq!(answer(&mut &b"HTTP/1.1 404 Not Found\r\n"[..], async { None }, limit).await, Said::Status(404));
     }
 }

@@ -42,6 +42,19 @@ pub fn changes<'a>(before: &'a AuditReport, after: &'a AuditReport) -> Changes<'
     }
 }
 
+/// Returns the newer report with the findings of the older one that it could not judge: what the next one is compared
+/// with.
+#[must_use]
+pub fn remembered(before: &AuditReport, after: &AuditReport) -> AuditReport {
+    let new = known(after);
+    let unjudged = before.items.iter().filter(|finding| {
+        let skipped = after.skipped.iter().any(|skipped| skipped.rules.contains(&finding.rule));
+        skipped && !new.contains_key(&(finding.fingerprint.as_str(), &finding.object))
+    });
+    let items = after.items.iter().chain(unjudged).cloned().collect();
+    AuditReport::new(items, after.skipped.clone(), after.summary.objects)
+}
+
 fn known(report: &AuditReport) -> Known<'_> {
     report.items.iter().map(|finding| ((finding.fingerprint.as_str(), &finding.object), finding.severity)).collect()
 }
@@ -103,5 +116,8 @@ mod tests {
         let after = report(Vec::new(), &["ZJ101"]);
         let found = changes(&before, &after);
         assert!(found.went.is_empty() && found.skipped);
+        // Once it can be judged again it is nothing new.
+        let kept = remembered(&before, &after);
+        assert!(changes(&kept, &before).came.is_empty());
     }
 }

@@ -68,7 +68,12 @@ async fn carry(mut socket: Socket, port: u16, process: Option<SocketAddr>) {
     let Some(mut stream) = connected else {
         let why = format!("failed to connect to localhost:{port} inside namespace: connection refused");
         drop(socket.send(frame(ERROR, why.as_bytes())).await);
-        drop(socket.close(None).await);
+        // The caller closes: what it still sends would meet a closed socket otherwise, and the reason be lost.
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_close() {
+                break;
+            }
+        }
         return;
     };
     let mut answer = vec![0; 4096];

@@ -413,3 +413,26 @@ fn a_report_is_one_json_object_without_nulls_and_its_worst_item_decides() {
     let refused = world().plan(Fix::Quit, 0);
     assert_eq!(FixReport::of_plan(&refused, None).exit_code(), 5);
 }
+
+#[test]
+fn a_cron_job_that_forbids_overlap_starts_what_it_missed_once_the_job_is_gone() {
+    let owner =
+        json!([{"apiVersion": "batch/v1", "kind": "CronJob", "name": "hourly", "uid": "c-1", "controller": true}]);
+    let next = |policy: &str, deadline: Value, last: &str| {
+        let act = world()
+            .with(|world| {
+                world.job["metadata"]["ownerReferences"] = owner.clone();
+                world.more.push(json!({"apiVersion": "batch/v1", "kind": "CronJob",
+                    "metadata": {"name": "hourly", "namespace": "etl", "uid": "c-1"}, "status": {"lastScheduleTime": last},
+                    "spec": {"schedule": "30 * * * *", "concurrencyPolicy": policy, "startingDeadlineSeconds": deadline}}));
+            })
+            .delete()
+            .unwrap();
+        act.predicted[0].steps[1].clone()
+    };
+    let (old, fresh) = ("2026-11-22T08:30:00Z", "2026-11-22T09:30:00Z");
+    assert_eq!(next("Forbid", Value::Null, old), "CronJob hourly starts the run that it missed at once");
+    assert_eq!(next("Forbid", Value::Null, fresh), "the next run starts at 2026-11-22T10:30:00Z");
+    assert_eq!(next("Forbid", json!(600), old), "the next run starts at 2026-11-22T10:30:00Z", "it is too late for it");
+    assert_eq!(next("Allow", Value::Null, old), "the next run starts at 2026-11-22T10:30:00Z");
+}
