@@ -23,7 +23,7 @@ spec:
           - {name: fluent-bit, image: 'fluent/fluent-bit:3'}
 ";
 
-fn cron(name: &str, containers: Value) -> Value {
+fn cron(name: &str, containers: &Value) -> Value {
     json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name, "namespace": "team"}, "spec": {
         "schedule": "0 * * * *",
         "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": containers}}}}}})
@@ -34,10 +34,10 @@ fn fleet() -> World {
     world.add("load");
     let crons = "/apis/batch/v1/namespaces/team/cronjobs";
     let app = json!({"name": "app", "image": "app:1"});
-    world.cluster.put(crons, cron("ship", json!([app, {"name": "fluent-bit", "image": "fluent/fluent-bit:3"}])));
+    world.cluster.put(crons, cron("ship", &json!([app, {"name": "fluent-bit", "image": "fluent/fluent-bit:3"}])));
     let sql = json!({"name": "cloud-sql-proxy", "image": "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2"});
-    world.cluster.put(crons, cron("sql", json!([app, sql])));
-    let mut marked = cron("own", json!([app, {"name": "agent", "image": "agent:1"}]));
+    world.cluster.put(crons, cron("sql", &json!([app, sql])));
+    let mut marked = cron("own", &json!([app, {"name": "agent", "image": "agent:1"}]));
     marked["metadata"]["annotations"] = json!({"kubeguard.dev/sidecar-containers": "agent"});
     world.cluster.put(crons, marked);
     world

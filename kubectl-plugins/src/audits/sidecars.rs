@@ -139,7 +139,9 @@ fn table(found: &Inventory) -> String {
 /// Adds up what the table of sidecars does not know.
 fn sum(rows: &[&Row]) -> Row {
     let add = |into: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>| {
-        from.iter().for_each(|(key, count)| *into.entry(key.clone()).or_default() += count);
+        for (key, count) in from {
+            *into.entry(key.clone()).or_default() += count;
+        }
     };
     let mut sum = Row::default();
     for row in rows {

@@ -49,8 +49,8 @@ fn quit(act: &Act, facts: &Facts) -> Seen {
     let Some(pod) = pod else {
         // A pod may go as soon as it has ended; then the job alone tells.
         return match finished {
-            Some(Some(as_it)) if as_it == predicted.job => Seen::AsPredicted(word(as_it).to_owned()),
-            Some(Some(as_it)) => Seen::Differs(format!("{}, and the pod is gone", word(as_it))),
+            Standing::Finished(as_it) if as_it == predicted.job => Seen::AsPredicted(word(as_it).to_owned()),
+            Standing::Finished(as_it) => Seen::Differs(format!("{}, and the pod is gone", word(as_it))),
             _ => Seen::NotYet("the pod is gone before its end was seen".to_owned()),
         };
     };
@@ -84,12 +84,12 @@ fn quit(act: &Act, facts: &Facts) -> Seen {
             let so_far = format!("{ended}, pod {}", phase.as_str());
             match (finished, predicted.job) {
                 // It has no job, or the job is gone with the pod that ended well.
-                (None, _) | (Some(_), Ends::Progressing) => Seen::AsPredicted(so_far),
-                (Some(Some(found)), wanted) if found == wanted => {
+                (Standing::Gone, _) | (_, Ends::Progressing) => Seen::AsPredicted(so_far),
+                (Standing::Finished(found), wanted) if found == wanted => {
                     Seen::AsPredicted(format!("{so_far}, {}", word(found)))
                 }
-                (Some(Some(found)), _) => Seen::Differs(format!("{so_far}, {}", word(found))),
-                (Some(None), _) => Seen::NotYet(format!("{so_far}; the job has not finished")),
+                (Standing::Finished(found), _) => Seen::Differs(format!("{so_far}, {}", word(found))),
+                (Standing::Open, _) => Seen::NotYet(format!("{so_far}; the job has not finished")),
             }
         }
     }
@@ -104,13 +104,23 @@ const fn word(ends: Ends) -> &'static str {
     }
 }
 
-/// Returns how the act's job has finished, if it has; `None` where there is no job any more.
-fn job(act: &Act, facts: &Facts) -> Option<Option<Ends>> {
-    let target = act.job.as_ref()?;
-    let job = facts.jobs().iter().find(|job| job.meta.uid == *target.uid)?;
-    Some(match state(job) {
-        JobState::Finished(condition) if condition.r#type == "Complete" => Some(Ends::Complete),
-        JobState::Finished(_) => Some(Ends::Failed),
-        _ => None,
-    })
+/// How a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is gone, or there never was one.
+    Gone,
+    /// It has not finished.
+    Open,
+    /// It has.
+    Finished(Ends),
+}
+
+fn job(act: &Act, facts: &Facts) -> Standing {
+    let same = |uid: &str| act.job.as_ref().is_some_and(|target| target.uid == uid);
+    let Some(job) = facts.jobs().iter().find(|job| same(&job.meta.uid)) else { return Standing::Gone };
+    match state(job) {
+        JobState::Finished(condition) if condition.r#type == "Complete" => Standing::Finished(Ends::Complete),
+        JobState::Finished(_) => Standing::Finished(Ends::Failed),
+        _ => Standing::Open,
+    }
 }
