@@ -4,8 +4,13 @@ mod args;
 mod ask;
 mod blast;
 mod facts;
+mod fix;
+mod sidecars;
 mod suggest;
 mod timeline;
+mod watch;
+
+use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches};
 use jiff::Timestamp;
@@ -13,11 +18,12 @@ use kubeguard_core::access::Environment;
 use kubeguard_core::audit::gather::Scope;
 use kubeguard_core::audit::probes::blast as radius;
 use kubeguard_core::audit::snapshot::record;
-use kubeguard_core::audit::{Rule, Selection, audit, needs, rules};
+use kubeguard_core::audit::{AuditReport, Rule, Selection, audit, needs, rules};
 use kubeguard_core::error::{Error, Result};
+use kubeguard_core::pods::SidecarTable;
 
 use self::args::{
-    AuditCommandArgs, Guard, GuardCommand, ProbeAudit, ProbeCommand, RulesArgs, SnapshotArgs, ZombieJobs,
+    AuditCommandArgs, Guard, GuardCommand, ProbeAudit, ProbeCommand, RulesArgs, SnapshotArgs, ZombieCommand, ZombieJobs,
 };
 use crate::cli::ChatterArgs;
 use crate::exit::ExitCode;
@@ -44,12 +50,17 @@ pub fn zombie_jobs() -> std::process::ExitCode {
     run::<ZombieJobs>(
         |args| &args.chatter,
         async |args, terminal| {
-            judge(
-                &args.audit,
-                Who { name: "kubectl zombie-jobs", binary: "kubectl-zombie_jobs", family: "ZJ" },
-                terminal,
-            )
-            .await
+            let who = Who { name: "kubectl zombie-jobs", binary: "kubectl-zombie_jobs", family: "ZJ" };
+            match &args.command {
+                Some(ZombieCommand::Sidecars(asked)) => {
+                    sidecars::run(asked, &args.audit.access, who.binary, terminal).await
+                }
+                None if args.fix.is_asked() => fix::run(&args.audit, &args.fix, who, terminal).await,
+                None => match args.watch.every() {
+                    Some(every) => watch::run(&args.audit, who, every, terminal).await,
+                    None => judge(&args.audit, who, terminal).await,
+                },
+            }
         },
     )
 }
@@ -106,7 +117,10 @@ fn run<A: CommandFactory + FromArgMatches>(
     chatter: impl Fn(&A) -> &ChatterArgs,
     answer: impl AsyncFn(&A, Terminal) -> Result<ExitCode>,
 ) -> std::process::ExitCode {
-    let command = A::command().after_help(EXIT_CODES);
+    let command = A::command();
+    // A command whose help says more has its own.
+    let told = command.get_after_help().is_some();
+    let command = if told { command } else { command.after_help(EXIT_CODES) };
     let args = match command.try_get_matches().and_then(|matches| A::from_arg_matches(&matches)) {
         Ok(args) => args,
         Err(error) => {
@@ -170,12 +184,25 @@ async fn judge(asked: &AuditCommandArgs, who: Who, terminal: Terminal) -> Result
     if report.summary.objects == 0 && report.complete {
         terminal.say("nothing that these rules judge was found");
     }
-    let rows: Vec<RuleRow<'_>> = chosen.iter().map(|rule| row(rule)).collect();
     // A picture of what falls with what, where the rules that were asked for have read what it takes.
     let pictured = asked.audit.output == AuditFormat::Html && chosen.iter().any(|rule| rule.id == "PA607");
     let picture = pictured.then(|| blast::of_all(&read.facts, &policy, now));
+    answer(asked, who, &chosen, &report, (now, picture.as_ref()), terminal);
+    Ok(asked.audit.code(&report))
+}
+
+/// Writes a report; tells whether anybody still reads.
+fn answer(
+    asked: &AuditCommandArgs,
+    who: Who,
+    chosen: &[&Rule],
+    report: &AuditReport,
+    (now, picture): (Timestamp, Option<&radius::BlastReport>),
+    terminal: Terminal,
+) -> bool {
+    let rows: Vec<RuleRow<'_>> = chosen.iter().map(|rule| row(rule)).collect();
     let frame = Frame {
-        blast: picture.as_ref(),
+        blast: picture,
         command: who.name,
         rules: &rows,
         fail_on: asked.audit.fail_on(),
@@ -183,8 +210,15 @@ async fn judge(asked: &AuditCommandArgs, who: Who, terminal: Terminal) -> Result
         kind: None,
         colour: terminal.colour(),
     };
-    terminal.answer(&asked.audit.output.writer().report(&report, &frame));
-    Ok(asked.audit.code(&report))
+    terminal.answer(&asked.audit.output.writer().report(report, &frame))
+}
+
+/// Reads a user's table of sidecars.
+fn sidecar_table(path: &Path) -> Result<SidecarTable> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|source| Error::Io { doing: "read", file: file.clone(), source })?;
+    SidecarTable::with(&file, &text).map_err(|error| usage(error.to_string(), ""))
 }
 
 fn row(rule: &Rule) -> RuleRow<'_> {

@@ -4,6 +4,7 @@
 
 mod client;
 mod download;
+mod forward;
 mod kubeconfig;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use client::Cluster;
 pub(crate) use client::{Answer, Call};
 pub use download::download;
+pub(crate) use forward::Said;
 
 /// Everything that names a cluster and who is asking: the flags of kubectl, with its semantics.
 ///

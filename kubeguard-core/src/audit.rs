@@ -6,6 +6,7 @@
 mod absorb;
 mod annotations;
 pub mod baseline;
+pub mod changes;
 mod engine;
 pub mod facts;
 pub mod gather;

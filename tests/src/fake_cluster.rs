@@ -1,10 +1,13 @@
 //! An in-process API server for what a real one will not do on demand: forgotten versions, closed streams, refusals,
 //! slow answers.
 //!
-//! Speaks just enough of the API for lists in pages, watches with bookmarks, single objects and discovery, over plain
-//! HTTP on loopback. Runs in a thread of its own, so that a plugin's binary can be tested against it.
+//! Speaks just enough of the API for lists in pages, watches with bookmarks, single objects, deletions, events,
+//! port-forwards to processes of a test and discovery, over plain HTTP on loopback. Runs in a thread of its own, so that a plugin's binary can be tested against it.
 
-use std::collections::BTreeMap;
+mod forward;
+mod writes;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -40,7 +43,7 @@ pub enum Fault {
 /// A request as the server saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// `list`, `watch`, `get` or `other`.
+    /// `list`, `watch`, `get`, `create`, `delete`, `forward` or `other`.
     pub verb: &'static str,
     /// Path without the query.
     pub path: String,
@@ -54,6 +57,8 @@ pub struct Seen {
     pub authorization: String,
     /// Value of `Impersonate-User`.
     pub impersonated: String,
+    /// The body, if it is JSON.
+    pub body: Value,
 }
 
 #[derive(Debug)]
@@ -83,6 +88,21 @@ struct Shared {
     served: Vec<Value>,
     page: Option<usize>,
     date: Option<String>,
+    /// Namespace, pod and port → the process that listens there.
+    processes: BTreeMap<(String, String, u16), std::net::SocketAddr>,
+    /// Rights that nobody has, as in `get pods/portforward`.
+    denied: BTreeSet<String>,
+    /// What happens right before a request is answered.
+    before: Vec<Before>,
+    /// Minor version that the server says it has; none where it does not tell.
+    minor: Option<u16>,
+}
+
+/// A change of the world that comes with a request.
+struct Before {
+    verb: &'static str,
+    path: String,
+    happens: Box<dyn FnOnce(&mut Objects) + Send>,
 }
 
 /// The server; dropping it stops it.
@@ -121,6 +141,10 @@ impl FakeCluster {
             served: Vec::new(),
             page: None,
             date: None,
+            processes: BTreeMap::new(),
+            denied: BTreeSet::new(),
+            before: Vec::new(),
+            minor: None,
         }));
         let (changes, _) = broadcast::channel(1024);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -247,6 +271,37 @@ impl FakeCluster {
         drop(self.changes.send(Change { kind: "BOOKMARK", collection: String::new(), object }));
     }
 
+    /// Says that the server has version 1 and this minor version.
+    pub fn minor_version(&self, minor: u16) {
+        self.lock().minor = Some(minor);
+    }
+
+    /// Lets a process listen at a port of a pod, for port-forwards.
+    pub fn listen(&self, namespace: &str, pod: &str, port: u16, process: std::net::SocketAddr) {
+        self.lock().processes.insert((namespace.to_owned(), pod.to_owned(), port), process);
+    }
+
+    /// Has access reviews answer that nobody has a right, as in `get pods/portforward`.
+    pub fn deny(&self, right: &str) {
+        self.lock().denied.insert(right.to_owned());
+    }
+
+    /// Changes objects right before the next request of a verb whose path contains `path` is answered, once.
+    pub fn before(
+        &self,
+        verb: &'static str,
+        path: &str,
+        happens: impl FnOnce(&mut BTreeMap<String, BTreeMap<String, Value>>) + Send + 'static,
+    ) {
+        self.lock().before.push(Before { verb, path: path.to_owned(), happens: Box::new(happens) });
+    }
+
+    /// Returns the objects of a collection, by name.
+    #[must_use]
+    pub fn objects(&self, collection: &str) -> Vec<Value> {
+        self.lock().objects.get(collection).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
     /// Ends every open watch without an error.
     pub fn close_watches(&self) {
         drop(self.changes.send(Change { kind: "CLOSE", collection: String::new(), object: Value::Null }));
@@ -295,25 +350,37 @@ async fn serve(listener: std::net::TcpListener, shared: Arc<Mutex<Shared>>, chan
             let service = hyper::service::service_fn(move |request| {
                 let (shared, changes) = (shared.clone(), changes.clone());
                 // An error here closes the connection without an answer.
-                async move { answer(&request, &shared, &changes).await.ok_or_else(|| std::io::Error::other("reset")) }
+                async move { answer(request, &shared, &changes).await.ok_or_else(|| std::io::Error::other("reset")) }
             });
-            drop(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            drop(connection.with_upgrades().await);
         });
     }
 }
 
 async fn answer(
-    request: &Request<Incoming>,
+    mut request: Request<Incoming>,
     shared: &Arc<Mutex<Shared>>,
     changes: &broadcast::Sender<Change>,
 ) -> Option<Response<Body>> {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
+    let body = if request.method() == http::Method::GET {
+        Value::Null
+    } else {
+        let bytes = request.body_mut().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    };
     // Subscribed before the state is read: no change can fall between list and watch.
     let receiver = changes.subscribe();
     let (verb, fault, date) = {
         let mut shared = shared.lock().expect("the server does not panic");
-        let verb = verb(&path, &query);
+        let verb = match *request.method() {
+            http::Method::DELETE => "delete",
+            http::Method::POST if path.ends_with("/events") || path.ends_with("accessreviews") => "create",
+            _ if path.ends_with("/portforward") => "forward",
+            _ => verb(&path, &query),
+        };
         let header = |name: &str| {
             request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
         };
@@ -325,7 +392,9 @@ async fn answer(
             user_agent: header("user-agent"),
             authorization: header("authorization"),
             impersonated: header("impersonate-user"),
+            body: body.clone(),
         });
+        shared.happens(verb, &path);
         (verb, shared.fault(verb, &format!("{path}?{query}")), shared.date.clone())
     };
     if let Some(Fault::Slow(time)) = &fault {
@@ -344,7 +413,15 @@ async fn answer(
         Some(Fault::GoneInWatch) if verb == "watch" => {
             stream(vec![json!({"type": "ERROR", "object": gone()})], None, path)
         }
-        _ => shared.lock().expect("the server does not panic").answer(verb, &path, &query, receiver),
+        _ => {
+            let mut shared = shared.lock().expect("the server does not panic");
+            match verb {
+                "delete" => shared.remove(&path, &body, changes),
+                "create" => shared.create(&path, &query, body),
+                "forward" => shared.forward(&path, &query, &mut request),
+                _ => shared.answer(verb, &path, &query, receiver),
+            }
+        }
     };
     if let Some(date) = date.and_then(|date| date.parse().ok()) {
         response.headers_mut().insert("date", date);
@@ -374,6 +451,27 @@ fn verb(path: &str, query: &str) -> &'static str {
 }
 
 impl Shared {
+    /// Lets happen what comes with a request.
+    fn happens(&mut self, verb: &str, path: &str) {
+        let due = self.before.iter().position(|before| before.verb == verb && path.contains(&before.path));
+        if let Some(before) = due.map(|at| self.before.remove(at)) {
+            (before.happens)(&mut self.objects);
+        }
+    }
+
+    fn forward(&self, path: &str, query: &str, request: &mut Request<Incoming>) -> Response<Body> {
+        let (pod, _) = path.rsplit_once('/').unwrap_or((path, ""));
+        let (collection, name) = pod.rsplit_once('/').unwrap_or((pod, ""));
+        if !self.objects.get(collection).is_some_and(|objects| objects.contains_key(name)) {
+            return status(404, "NotFound", &format!("pods {name:?} not found"));
+        }
+        let namespace = collection.split('/').rev().nth(1).unwrap_or_default();
+        let port = query.split('&').find_map(|pair| pair.strip_prefix("ports="));
+        let port = port.and_then(|port| port.parse().ok()).unwrap_or(0);
+        let process = self.processes.get(&(namespace.to_owned(), name.to_owned(), port)).copied();
+        forward::accept(request, port, process)
+    }
+
     fn fault(&mut self, verb: &str, path: &str) -> Option<Fault> {
         let rule = self
             .rules
@@ -406,6 +504,11 @@ impl Shared {
                     Some(object) => json_text(StatusCode::OK, object.to_string()),
                     None => status(404, "NotFound", &format!("{name} not found")),
                 }
+            }
+            _ if path == "/version" && self.minor.is_some() => {
+                let minor = self.minor.unwrap_or_default();
+                let version = json!({"major": "1", "minor": minor.to_string(), "gitVersion": format!("v1.{minor}.0")});
+                json_text(StatusCode::OK, version.to_string())
             }
             _ if path == "/api" || path == "/apis" => {
                 let items = if path == "/apis" { self.served.clone() } else { Vec::new() };
@@ -459,9 +562,9 @@ impl Filter {
     fn matches(&self, object: &Value) -> bool {
         let all = |selector: &Option<String>, get: &dyn Fn(&str) -> Value| {
             selector.iter().flat_map(|selector| selector.split(',')).filter_map(|pair| pair.split_once('=')).all(
-                |(key, value)| {
-                    let (key, value) = (key.trim_end_matches('='), value.trim_start_matches('='));
-                    get(key).as_str() == Some(value)
+                |(key, value)| match key.strip_suffix('!') {
+                    Some(key) => get(key).as_str().unwrap_or_default() != value,
+                    None => get(key.trim_end_matches('=')).as_str() == Some(value.trim_start_matches('=')),
                 },
             )
         };

@@ -5,9 +5,11 @@ mod fake_cluster;
 pub mod fake_ecr;
 mod oracle;
 mod programs;
+mod sidecar;
 
 pub use control_plane::{Behaviour, ControlPlane};
 pub use fake_cluster::{FakeCluster, Fault, Seen};
 pub use fake_ecr::FakeEcr;
 pub use oracle::{Encoded, Oracle, Said};
 pub use programs::plugin;
+pub use sidecar::{Manners, Sidecar};

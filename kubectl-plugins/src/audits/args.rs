@@ -12,19 +12,34 @@ use kubeguard_core::audit::{Policy, rules, thresholds};
 use kubeguard_core::error::{Error, Result};
 use kubeguard_core::models::measurements::Measurements;
 use kubeguard_core::models::thresholds::Thresholds;
-use kubeguard_core::pods::SidecarTable;
 
-use super::usage;
+use super::fix::FixArgs;
+use super::sidecars::SidecarsArgs;
+use super::watch::WatchArgs;
+use super::{sidecar_table, usage};
 use crate::cli::{AccessArgs, AuditArgs, ChatterArgs};
 
 /// Find jobs that will never end: which container holds them, since when, what it costs, and what ends them well
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-zombie_jobs", bin_name = "kubectl zombie-jobs", version)]
+#[command(args_conflicts_with_subcommands = true, after_help = super::fix::HELP)]
 pub(super) struct ZombieJobs {
+    #[command(subcommand)]
+    pub(super) command: Option<ZombieCommand>,
     #[command(flatten)]
     pub(super) audit: AuditCommandArgs,
     #[command(flatten)]
+    pub(super) fix: FixArgs,
+    #[command(flatten)]
+    pub(super) watch: WatchArgs,
+    #[command(flatten)]
     pub(super) chatter: ChatterArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ZombieCommand {
+    /// List the sidecars of all jobs: what ends them, which jobs will hang, what can become native today
+    Sidecars(SidecarsArgs),
 }
 
 /// Find probes that are wrong, and pods that they keep from serving
@@ -192,8 +207,7 @@ impl AuditCommandArgs {
         };
         let mut policy = Policy { kube_version: self.kube_version, ..Policy::default() };
         if let Some(path) = &self.sidecar_table {
-            let (file, text) = read(path)?;
-            policy.sidecars = SidecarTable::with(&file, &text).map_err(|error| usage(error.to_string(), ""))?;
+            policy.sidecars = sidecar_table(path)?;
         }
         if let Some(path) = &self.policy {
             let (file, text) = read(path)?;

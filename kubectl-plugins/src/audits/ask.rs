@@ -14,7 +14,7 @@ use super::args::{AuditScopeArgs, version};
 use super::{PROBE_AUDIT, facts, usage};
 use crate::cli::AccessArgs;
 use crate::exit::ExitCode;
-use crate::output::json::escaped;
+use crate::output::json;
 use crate::terminal::{Terminal, printable};
 
 #[derive(Debug, clap::Args)]
@@ -156,7 +156,7 @@ pub(super) fn unread(skipped: &[Skipped]) -> String {
 }
 
 pub(super) fn json(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).map_or_else(|error| error.to_string(), |text| escaped(&text) + "\n")
+    json::text(value).unwrap_or_else(|error| error.to_string())
 }
 
 pub(super) fn yaml(value: &impl Serialize) -> String {

@@ -6,7 +6,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
-use kubeguard_core::access::Environment;
+use kubeguard_core::access::{Cluster, Environment};
 use kubeguard_core::audit::gather::{Files, Scope, live};
 use kubeguard_core::audit::{Builder, Facts, Needs, Origin, snapshot};
 use kubeguard_core::error::{Error, Result};
@@ -18,6 +18,8 @@ use crate::cli::AccessArgs;
 pub(super) struct Read {
     pub(super) facts: Facts,
     pub(super) now: Option<Timestamp>,
+    /// Where they were read, if that is a cluster.
+    pub(super) cluster: Option<Cluster>,
 }
 
 /// Reads what rules need.
@@ -27,7 +29,7 @@ pub(super) async fn read(scope: &AuditScopeArgs, access: &AccessArgs, binary: &s
         let opened = std::fs::File::open(path);
         let opened = opened.map_err(|source| Error::Io { doing: "read", file: file.clone(), source })?;
         let (facts, header) = snapshot::read(&file, opened, snapshot::builder())?;
-        return Ok(Read { facts, now: Some(header.taken_at) });
+        return Ok(Read { facts, now: Some(header.taken_at), cluster: None });
     }
     if !scope.filename.is_empty() {
         let mut files = Files::new(scope.namespace.as_deref().unwrap_or("default"));
@@ -41,7 +43,7 @@ pub(super) async fn read(scope: &AuditScopeArgs, access: &AccessArgs, binary: &s
                 files.path(Path::new(name), scope.recursive)?;
             }
         }
-        return Ok(Read { facts: files.finish(), now: None });
+        return Ok(Read { facts: files.finish(), now: None, cluster: None });
     }
     let cluster = access.access(binary).connect(&Environment::of_process()).await?;
     let namespaces = match (&scope.namespace, scope.all_namespaces) {
@@ -50,7 +52,7 @@ pub(super) async fn read(scope: &AuditScopeArgs, access: &AccessArgs, binary: &s
         (None, false) => vec![cluster.default_namespace().to_owned()],
     };
     let gathered = live(&cluster, needs, &Scope { namespaces }, Builder::new(Origin::Live)).await?;
-    Ok(Read { facts: gathered.facts, now: gathered.now })
+    Ok(Read { facts: gathered.facts, now: gathered.now, cluster: Some(cluster) })
 }
 
 /// Compresses a snapshot whose name asks for it.

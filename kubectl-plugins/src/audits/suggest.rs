@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::ask::{self, AskArgs};
 use crate::exit::ExitCode;
-use crate::output::json::escaped;
+use crate::output::json;
 use crate::terminal::{Terminal, printable};
 
 const EXAMPLES: &str = "Examples:
@@ -195,7 +195,9 @@ fn flow(value: &Value) -> String {
         }
         Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
         Value::String(text) if is_plain(text) => text.clone(),
-        Value::String(text) => escaped(&Value::String(text.clone()).to_string()),
+        Value::String(text) => {
+            json::line(text).map_or_else(|error| error.to_string(), |text| text.trim_end().to_owned())
+        }
         other => other.to_string(),
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn text<T: Serialize + ?Sized>(document: &T) -> io::Result<String> {
 }
 
 /// Returns a document on one line.
-pub(super) fn line<T: Serialize + ?Sized>(document: &T) -> io::Result<String> {
+pub(crate) fn line<T: Serialize + ?Sized>(document: &T) -> io::Result<String> {
     let mut text = Vec::new();
     document.serialize(&mut Serializer::with_formatter(&mut text, Printable(CompactFormatter)))?;
     text.push(b'\n');

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::header::{ACCEPT, CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, BodyStream};
 use jiff::Timestamp;
 use kube::Client;
@@ -161,10 +161,25 @@ impl Cluster {
     /// A [`Failure`]; nothing is tried again.
     pub(crate) async fn ask(&self, path: &str, question: &Value) -> std::result::Result<Value, Failure> {
         self.counts.get.fetch_add(1, Ordering::Relaxed);
-        let request = Request::post(path)
+        self.send_json(Method::POST, path, question).await
+    }
+
+    /// Sends an object with a method, and reads the object that comes back.
+    ///
+    /// # Errors
+    /// A [`Failure`]; nothing is tried again: it may have been carried out.
+    pub(crate) async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        object: &Value,
+    ) -> std::result::Result<Value, Failure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/json")
-            .body(Body::from(question.to_string().into_bytes()))
+            .body(Body::from(object.to_string().into_bytes()))
             .map_err(|error| Failure::Connection(error.to_string()))?;
         let body = self
             .within(async {

@@ -239,6 +239,13 @@ fn fold<'a>(context: &Context<'a>, drafts: Vec<Draft<'a>>, ignores: &Ignores<'a>
     }
 }
 
+/// Returns the object that findings about an object are put on.
+pub(super) fn folded_name(facts: &Facts, object: &dyn Object, fold: Fold) -> ObjectName {
+    let chain = facts.chain(object);
+    let at = folded(&chain, fold);
+    chain.get(at).map_or_else(|| object.object_name(), |link| link.name.clone())
+}
+
 /// Worst first, then surest, then by name.
 fn rank<'b>(draft: &'b Draft<'_>) -> impl Ord + 'b {
     let meta = draft.at.meta();

@@ -9,6 +9,8 @@ mod cost;
 mod crons;
 mod damage;
 mod endless;
+pub mod fix;
+pub mod fleet;
 mod held;
 mod injected;
 mod ladder;

@@ -86,6 +86,30 @@ impl Builder {
         }
     }
 
+    /// Takes facts up again, so that single objects can be replaced by what was read anew.
+    #[must_use]
+    pub fn again(facts: Facts) -> Self {
+        let facts = Facts {
+            by_uid: HashMap::new(),
+            by_name: HashMap::new(),
+            children: HashMap::new(),
+            children_by_name: HashMap::new(),
+            by_node: HashMap::new(),
+            ..facts
+        };
+        Self { facts, ..Self::new(Origin::Live) }
+    }
+
+    /// Takes out one pod or job.
+    pub fn forget_named(&mut self, fact: Fact, namespace: &str, name: &str) {
+        let stays = |meta: &Meta| meta.namespace != *namespace || meta.name != *name;
+        match fact {
+            Fact::Pod => self.facts.tables.pods.retain(|pod| stays(&pod.meta)),
+            Fact::Job => self.facts.tables.jobs.retain(|job| stays(&job.meta)),
+            _ => {}
+        }
+    }
+
     /// Sets the namespace of objects that name none; `default` otherwise.
     pub fn default_namespace(&mut self, namespace: &str) {
         namespace.clone_into(&mut self.namespace);

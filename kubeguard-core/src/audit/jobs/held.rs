@@ -79,14 +79,14 @@ pub(super) const ZJ103: Rule = Rule {
 const OLD: SignedDuration = SignedDuration::from_hours(24);
 
 fn holds<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
-    let Some(zombie) = quiet(context, pod).filter(Zombie::succeeded) else { return };
+    let Some(zombie) = successful(context, pod) else { return };
     let told = format!("work done (exit 0){}", since(&zombie));
     let severity = escalated(context, &zombie);
     findings.push(draft(context, &zombie, &told, "the job never completes").severity(severity));
 }
 
 fn masks<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
-    let Some(zombie) = quiet(context, pod).filter(|zombie| !zombie.succeeded()) else { return };
+    let Some(zombie) = failed(context, pod) else { return };
     let code = zombie.mains.iter().map(|main| main.exit_code).find(|code| *code != 0).unwrap_or_default();
     let told = format!("main failed (exit {code}){}", since(&zombie));
     let then = "nobody was told: no retry, no Failed condition; once it ends the job tries again or fails";
@@ -94,9 +94,7 @@ fn masks<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
 }
 
 fn restarts<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>) {
-    let Some(zombie) = running(context, pod) else { return };
-    let over = zombie.over_since;
-    let Some(zombie) = only(zombie, |holder| holder.restarts_since(over)) else { return };
+    let Some(zombie) = looping(context, pod) else { return };
     let times: i32 = zombie.holders.iter().map(|holder| holder.status.restarts).sum();
     let code = zombie.mains.iter().map(|main| main.exit_code).find(|code| *code != 0);
     let told = match code {
@@ -106,6 +104,31 @@ fn restarts<'a>(context: &Context<'a>, pod: &'a Pod, findings: &mut Findings<'a>
     let severity = escalated(context, &zombie);
     let then = format!("it was started again after that, {times} restarts by now: the pod stays");
     findings.push(draft(context, &zombie, &told, &then).severity(severity));
+}
+
+/// Returns what each of some rules of this file speaks of in a pod, with the holders that it names.
+pub(super) fn spoken<'a>(context: &Context<'a>, rules: &[&str], pod: &'a Pod) -> Vec<(&'static str, Zombie<'a>)> {
+    type Finds = for<'b> fn(&Context<'b>, &'b Pod) -> Option<Zombie<'b>>;
+    let known: [(&'static Rule, Finds); 3] = [(&ZJ101, successful), (&ZJ102, failed), (&ZJ103, looping)];
+    let wanted = known.into_iter().filter(|(rule, _)| rules.contains(&rule.id));
+    wanted.filter_map(|(rule, finds)| Some((rule.id, finds(&Context { rule, ..*context }, pod)?))).collect()
+}
+
+/// Returns a zombie whose work succeeded, with the holders that do not restart, after their grace.
+fn successful<'a>(context: &Context<'a>, pod: &'a Pod) -> Option<Zombie<'a>> {
+    quiet(context, pod).filter(Zombie::succeeded)
+}
+
+/// Returns a zombie whose work failed, with the holders that do not restart, after their grace.
+fn failed<'a>(context: &Context<'a>, pod: &'a Pod) -> Option<Zombie<'a>> {
+    quiet(context, pod).filter(|zombie| !zombie.succeeded())
+}
+
+/// Returns a zombie with the holders that were started again after the work was over.
+fn looping<'a>(context: &Context<'a>, pod: &'a Pod) -> Option<Zombie<'a>> {
+    let found = running(context, pod)?;
+    let over = found.over_since;
+    only(found, |holder| holder.restarts_since(over))
 }
 
 /// Returns a zombie whose pod runs.

@@ -1,17 +1,23 @@
 //! What ends a zombie, the gentlest step first, each with its command, its outcome and the rights it needs.
 
+mod later;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::injected::shows_native;
+pub(super) use later::{
+    NATIVE, Template, asks_to_quit, injector_patch, native_patch, native_switch, switch_of, too_old,
+};
+use later::{native, switch, template};
+
 use super::outcome::{Action, Outcome, is_flag, outcome};
-use super::shell;
 use super::view::{cron_of, job_of, jobs_of, moment, span, started, state};
 use super::zombie::{Holder, Zombie};
-use crate::audit::facts::{Carrier, Facts, Object, Of, Pod};
-use crate::audit::kinds::{CronJob, Job};
+use crate::audit::facts::{Facts, Of, Pod};
+use crate::audit::kinds::{Container, CronJob, Job};
 use crate::audit::needs::Fact;
 use crate::audit::rule::Policy;
+use crate::audit::text::Labels;
 use crate::kinds::Condition as _;
 use crate::pods::{Quit, Sidecar, Switch, restarts};
 
@@ -132,26 +138,25 @@ pub(super) struct Endpoint {
 
 /// Returns the endpoint by which a holder quits, where its row knows one.
 pub(super) fn quit_of(pod: &Pod, holder: &Holder<'_>) -> Option<Endpoint> {
-    let row = sure(holder)?;
-    let quit =
-        row.quit.iter().find(|quit| quit.for_names.is_empty() || quit.for_names.iter().any(|n| n == holder.name()))?;
+    endpoint(sure(holder)?, &pod.meta.annotations, holder.member.container)
+}
+
+/// Returns the endpoint by which a container of a row quits, with what the pod's annotations say of it.
+pub(super) fn endpoint(row: &Sidecar, annotations: &Labels, container: &Container) -> Option<Endpoint> {
+    let fits = |quit: &&Quit| quit.for_names.is_empty() || quit.for_names.contains(&container.name);
+    let quit = row.quit.iter().find(fits)?;
     let given = quit.port_from.as_ref().filter(|from| !from.annotation.is_empty());
-    let given = given.and_then(|from| pod.meta.annotations.get(&from.annotation)?.parse().ok());
+    let given = given.and_then(|from| annotations.get(&from.annotation)?.parse().ok());
     let port = given.or(quit.port).or(quit.ports.first().copied())?;
     let method = quit.method.split('|').next().unwrap_or("POST").to_owned();
-    let enabled = is_on(quit, pod, holder);
+    let enabled = quit.enabled_by.as_ref().is_none_or(|by| {
+        switched(by, |name| annotations.get(name))
+            || !by.arg.is_empty() && container.command.iter().chain(&container.args).any(|arg| is_flag(arg, &by.arg))
+    });
     let by = quit.enabled_by.as_ref().map_or_else(String::new, |by| format!("{}{}", by.annotation, by.arg));
     // One of several usual ports is a guess.
     let confirmed = quit.confirmed != Some(false) && (given.is_some() || quit.port.is_some());
     Some(Endpoint { method, port, path: quit.path.clone(), enabled, confirmed, by })
-}
-
-fn is_on(quit: &Quit, pod: &Pod, holder: &Holder<'_>) -> bool {
-    let container = holder.member.container;
-    quit.enabled_by.as_ref().is_none_or(|by| {
-        switched(by, |name| pod.meta.annotations.get(name))
-            || !by.arg.is_empty() && container.command.iter().chain(&container.args).any(|arg| is_flag(arg, &by.arg))
-    })
 }
 
 /// Returns whether an annotation switches something on.
@@ -166,7 +171,7 @@ pub(super) fn switched<'a>(by: &Switch, annotation: impl Fn(&str) -> Option<&'a 
 }
 
 /// Returns a holder's row, if it is known by more than its name or image alone.
-fn sure<'a>(holder: &Holder<'a>) -> Option<&'a Sidecar> {
+pub(super) fn sure<'a>(holder: &Holder<'a>) -> Option<&'a Sidecar> {
     let row = holder.role.row?;
     let known = |hit: &crate::pods::RoleHit| {
         hit.role == crate::pods::Role::Sidecar
@@ -217,7 +222,7 @@ fn is_virtual(facts: &Facts, pod: &Pod) -> bool {
         || taints.into_iter().any(|taint| taint.key.starts_with("virtual-kubelet.io/"))
 }
 
-fn quit(facts: &Facts, pod: &Pod, holder: &Holder<'_>) -> Ladder {
+pub(super) fn quit(facts: &Facts, pod: &Pod, holder: &Holder<'_>) -> Ladder {
     let name = holder.name();
     let step = Ladder::new(Step::Quit, format!("ask {name} to quit"));
     let Some(endpoint) = quit_of(pod, holder) else {
@@ -234,6 +239,9 @@ fn quit(facts: &Facts, pod: &Pod, holder: &Holder<'_>) -> Ladder {
     }
     if is_virtual(facts, pod) {
         return step.refused("its node is virtual: there is no port-forward");
+    }
+    if pod.spec.host_network {
+        return step.refused("the pod uses its node's network: who listens on the port may be another pod's process");
     }
     let Endpoint { method, port, path, .. } = endpoint;
     let (namespace, pod) = (&pod.meta.namespace, &pod.meta.name);
@@ -252,126 +260,6 @@ fn signal(facts: &Facts, pod: &Pod, holder: &Holder<'_>) -> Ladder {
     let (namespace, pod) = (&pod.meta.namespace, &pod.meta.name);
     let command = format!("kubectl exec -n {namespace} {pod} -c {name} -- kill -TERM 1");
     Ladder { command: Some(command), rights: vec!["create pods/exec"], ..step }
-}
-
-/// The template that later runs are made from.
-pub(super) struct Template<'a> {
-    carrier: Carrier<'a>,
-    name: String,
-}
-
-impl Template<'_> {
-    fn right(&self) -> &'static str {
-        if self.carrier.object.fact() == Fact::CronJob { "patch cronjobs" } else { "patch jobs" }
-    }
-}
-
-fn template<'a>(job: &'a Of<Job>, cron: Option<&'a Of<CronJob>>) -> Option<Template<'a>> {
-    let object: &dyn Object = match cron {
-        Some(cron) => cron,
-        None => job,
-    };
-    let kind = if cron.is_some() { "cronjob" } else { "job" };
-    let name = format!("{kind}/{}", object.meta().name);
-    Carrier::of(object).map(|carrier| Template { carrier, name })
-}
-
-/// The oldest version that has native sidecars switched on.
-const NATIVE: crate::audit::facts::Version = (1, 29);
-
-fn native(facts: &Facts, zombie: &Zombie<'_>, holder: &Holder<'_>, job: &Of<Job>, of: &Template<'_>) -> Ladder {
-    let name = holder.name();
-    let step = Ladder::new(Step::Native, format!("make {name} a native sidecar in {} for the next runs", of.name));
-    let made_from = job.template.as_ref().map(|template| &template.spec);
-    if made_from.is_some_and(|spec| !spec.containers.iter().any(|known| known.name == name)) {
-        return step.refused("it is injected: use the switch of its injector");
-    }
-    // A helper of which nobody says how it becomes a native sidecar may wait for the work that would wait for it.
-    if holder.role.row.is_some_and(|row| row.class == "helper" && row.native.is_none()) {
-        return step.refused(format!("{name} may wait for the work, which would then wait for it"));
-    }
-    let spec = of.carrier.spec;
-    let Some(index) = spec.containers.iter().position(|known| known.name == name) else {
-        return step.refused(format!("{} has no container of this name any more", of.name));
-    };
-    if let Some(version) = facts.version().filter(|version| *version < NATIVE) {
-        return step.refused(format!("the server has version {}.{}, it takes 1.29", version.0, version.1));
-    }
-    if let Some(node) = facts.nodes().iter().find(|node| kubelet(node).is_some_and(|version| version < NATIVE)) {
-        return step.refused(format!("node {} is older than 1.29", node.meta.name));
-    }
-    let asks = |main: &super::zombie::Main<'_>| {
-        let container = zombie.pod.spec.containers.iter().find(|container| container.name == main.name);
-        container.is_some_and(|c| c.command.iter().chain(&c.args).any(|text| shell::is_quit(text)))
-    };
-    if zombie.mains.iter().any(asks) {
-        return step.refused("the main's command asks it to quit: take that out first");
-    }
-    let root = format!("{}/spec", of.carrier.path);
-    let mut patch = vec![json!({"op": "test", "path": format!("{root}/containers/{index}/name"), "value": name})];
-    if spec.init_containers.is_empty() {
-        patch.push(json!({"op": "add", "path": format!("{root}/initContainers"), "value": []}));
-    }
-    let moved = format!("{root}/initContainers/0");
-    patch.push(json!({"op": "move", "from": format!("{root}/containers/{index}"), "path": moved}));
-    patch.push(json!({"op": "add", "path": format!("{moved}/restartPolicy"), "value": "Always"}));
-    let container = holder.member.container;
-    if container.readiness_probe.is_some() && container.startup_probe.is_none() {
-        let (from, to) = (format!("{moved}/readinessProbe"), format!("{moved}/startupProbe"));
-        patch.push(json!({"op": "copy", "from": from, "path": to}));
-    }
-    let known = if facts.nodes().is_empty() {
-        "; the versions of the nodes are not known: all must be 1.29 or newer"
-    } else {
-        ""
-    };
-    let text = format!("{}{known}", step.text);
-    Ladder { patch, object: Some(of.name.clone()), rights: vec![of.right()], text, ..step }
-}
-
-fn kubelet(node: &Of<crate::audit::kinds::Node>) -> Option<crate::audit::facts::Version> {
-    let text = &node.status.as_ref()?.node_info.as_ref()?.kubelet_version;
-    let mut parts = text.trim_start_matches('v').split('.');
-    let mut number = || parts.next().and_then(|part| part.parse().ok());
-    Some((number()?, number()?))
-}
-
-/// Returns what an injector is told in a template so that its sidecar no longer holds the pod: in words, and as a patch.
-///
-/// Its native switch where it has one, else the way out.
-pub(super) fn injector_patch(row: &Sidecar, of: &Carrier<'_>) -> Option<(String, Vec<Value>)> {
-    let native =
-        row.native.as_ref().filter(|native| !native.pod_annotation.is_empty() && native.confirmed != Some(false));
-    let out = row.opt_out.as_ref().filter(|out| !out.annotation.is_empty());
-    let (annotation, then) = match (native, out) {
-        (Some(native), _) => (format!("{}=true", native.pod_annotation), "it is then a native sidecar"),
-        (None, Some(out)) => (out.annotation.clone(), "it then no longer stands beside the work"),
-        (None, None) => return None,
-    };
-    let (name, value) = annotation.split_once('=')?;
-    let root = format!("{}/metadata/annotations", of.path);
-    let mut patch = Vec::new();
-    if of.annotations.is_empty() {
-        // A template may have no metadata at all.
-        if of.labels.is_empty() {
-            patch.push(json!({"op": "add", "path": format!("{}/metadata", of.path), "value": {}}));
-        }
-        patch.push(json!({"op": "add", "path": root, "value": {}}));
-    }
-    let token = name.replace('~', "~0").replace('/', "~1");
-    patch.push(json!({"op": "add", "path": format!("{root}/{token}"), "value": value}));
-    Some((format!("annotate the pod template with {name}={value}: {then}"), patch))
-}
-
-fn switch(facts: &Facts, holder: &Holder<'_>, of: &Template<'_>) -> Option<Ladder> {
-    let row = sure(holder)?;
-    let (text, patch) = injector_patch(row, &of.carrier)?;
-    let shown = row.native.as_ref().is_none_or(|native| native.pod_annotation.is_empty()) || shows_native(facts, row);
-    let doubt = if shown { "" } else { " (no pod shows that the installed version honours it)" };
-    let text = format!("{text}{doubt}");
-    let text = format!("switch the injector of {} for the next runs of {}: {text}", holder.name(), of.name);
-    let object = Some(of.name.clone());
-    Some(Ladder { patch, object, rights: vec![of.right()], ..Ladder::new(Step::Switch, text) })
 }
 
 /// Returns three times the 99th percentile of the owner's successful runs, of three at least.
@@ -416,7 +304,7 @@ fn deadline(
     (Ladder { text, command: Some(command), patch, object, rights: vec!["patch jobs"], ..step }, Some(after))
 }
 
-fn delete_job(job: &Of<Job>) -> Ladder {
+pub(super) fn delete_job(job: &Of<Job>) -> Ladder {
     let (namespace, name) = (&job.meta.namespace, &job.meta.name);
     let step = Ladder::new(Step::DeleteJob, "delete the job; the record of the run is lost");
     for hook in ["helm.sh/hook", "argocd.argoproj.io/hook"] {
@@ -429,6 +317,21 @@ fn delete_job(job: &Of<Job>) -> Ladder {
     if let Some(owner) = job.meta.owner.as_ref().filter(foreign) {
         return step.refused(format!("{} {} made it", owner.kind, owner.name));
     }
+    if let Some(by) = applier(job) {
+        return step.refused(format!("{by} would make it again, and its work would run again"));
+    }
     let command = format!("kubectl delete job {name} -n {namespace} --cascade=background");
     Ladder { command: Some(command), rights: vec!["delete jobs"], ..step }
+}
+
+/// Returns what keeps a job as it is written elsewhere, where it says so: a job that is taken away comes back.
+fn applier(job: &Of<Job>) -> Option<&'static str> {
+    if job.meta.owner.is_some() {
+        return None;
+    }
+    let flux = ["kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"];
+    if flux.iter().any(|label| job.meta.labels.get(label).is_some()) {
+        return Some("Flux");
+    }
+    job.meta.annotations.get("argocd.argoproj.io/tracking-id").map(|_| "Argo CD")
 }

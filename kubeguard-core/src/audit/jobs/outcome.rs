@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::books::{Books, Entry, Failure};
 use super::phase::{Phase, phase};
-use super::view::{JobState, cron_of, deadline, job_of, span, started, state};
+use super::view::{JobState, cron_of, deadline, job_of, moment, span, started, state};
 use crate::audit::facts::{Facts, Of, Pod, State};
 use crate::audit::kinds::{Job, PodFailurePolicyRule};
 use crate::pods::{Class, Member, SidecarTable, Switch, members, restarts};
@@ -97,7 +97,7 @@ pub fn outcome(facts: &Facts, pod: &Pod, action: Action<'_>, table: &SidecarTabl
         Action::Quit(name) => model.end(name, true),
         Action::Signal(name) => model.end(name, false),
         Action::Deadline(after) => vec![model.deadline(after)],
-        Action::DeleteJob => vec![model.delete_job(facts)],
+        Action::DeleteJob => vec![deletion(facts, model.job, now)],
         Action::DeletePod => model.delete_pod(),
         Action::TemplatePatch => {
             vec![
@@ -107,6 +107,31 @@ pub fn outcome(facts: &Facts, pod: &Pod, action: Action<'_>, table: &SidecarTabl
             ]
         }
     }
+}
+
+/// Returns what the deletion of a job leads to.
+pub(super) fn deletion(facts: &Facts, job: Option<&Of<Job>>, now: Timestamp) -> Outcome {
+    let mut steps = vec!["the job and its pods are deleted, and with them the record of the run".to_owned()];
+    let cron = job.and_then(|job| cron_of(facts, job));
+    if let Some((cron, spec)) = cron.and_then(|cron| Some((cron, cron.spec.as_ref().filter(|spec| !spec.suspend)?))) {
+        let zone = (!spec.time_zone.is_empty()).then_some(spec.time_zone.as_str());
+        if let Ok(schedule) = crate::cron::Schedule::parse(&spec.schedule, zone) {
+            // One that forbids overlap has not counted the runs that it could not start: it starts the latest of them.
+            let last = moment(cron.status.as_ref().and_then(|status| status.last_schedule_time.as_ref()));
+            let since = last.or(cron.meta.created).map(|since| match spec.starting_deadline_seconds {
+                Some(seconds) => since.max(now.saturating_sub(SignedDuration::from_secs(seconds)).unwrap_or(since)),
+                None => since,
+            });
+            let waits = spec.concurrency_policy == "Forbid"
+                && since.and_then(|since| schedule.next(since)).is_some_and(|missed| missed <= now);
+            if waits {
+                steps.push(format!("CronJob {} starts the run that it missed at once", cron.meta.name));
+            } else if let Some(next) = schedule.next(now) {
+                steps.push(format!("the next run starts at {next}"));
+            }
+        }
+    }
+    Outcome { steps, pod_phase: None, job: Ends::Missing, runs_again: Some(false), assumptions: Vec::new() }
 }
 
 struct Model<'a> {
@@ -171,19 +196,6 @@ impl<'a> Model<'a> {
             None => vec![format!("DeadlineExceeded {} after its start", span(after))],
         };
         Outcome { steps, pod_phase: None, job: Ends::Failed, runs_again: Some(false), assumptions: Vec::new() }
-    }
-
-    fn delete_job(&self, facts: &Facts) -> Outcome {
-        let mut steps = vec!["the job and its pods are deleted, and with them the record of the run".to_owned()];
-        let cron = self.job.and_then(|job| cron_of(facts, job));
-        if let Some(spec) = cron.and_then(|cron| cron.spec.as_ref()).filter(|spec| !spec.suspend) {
-            let zone = (!spec.time_zone.is_empty()).then_some(spec.time_zone.as_str());
-            let schedule = crate::cron::Schedule::parse(&spec.schedule, zone).ok();
-            if let Some(next) = schedule.and_then(|schedule| schedule.next(self.now)) {
-                steps.push(format!("the next run starts at {next}"));
-            }
-        }
-        Outcome { steps, pod_phase: None, job: Ends::Missing, runs_again: Some(false), assumptions: Vec::new() }
     }
 
     /// Returns the exit codes that a container may end with, and what is assumed of them.

@@ -39,6 +39,8 @@ pub(super) struct Stuck {
     pub(super) rule: &'static str,
     /// How sure that is.
     pub(super) proof: Proof,
+    /// How much it hurts.
+    pub(super) severity: Severity,
     /// What it says.
     pub(super) message: String,
 }
@@ -48,19 +50,31 @@ pub(super) fn stuck<'a>(context: &Context<'a>, job: &'a Of<Job>) -> Option<Stuck
     if matches!(state(job), JobState::Finished(_) | JobState::Suspended | JobState::ExternallyManaged(_)) {
         return None;
     }
-    let mut best: Option<(Proof, Severity, Stuck)> = None;
-    for rule in RULES {
-        let mut found = Findings::default();
-        judge(&Context { rule, ..*context }, job, &mut found);
-        for draft in found.drafts {
-            let proof = draft.proof.min(rule.proof);
-            let key = (proof, proof.caps(draft.severity));
-            if best.as_ref().is_none_or(|(proof, severity, _)| key > (*proof, *severity)) {
-                best = Some((key.0, key.1, Stuck { rule: rule.id, proof, message: draft.message }));
-            }
+    let mut best: Option<Stuck> = None;
+    for found in all(context, job) {
+        if best.as_ref().is_none_or(|best| (found.proof, found.severity) > (best.proof, best.severity)) {
+            best = Some(found);
         }
     }
-    best.map(|(_, _, stuck)| stuck)
+    best
+}
+
+/// Returns what families 1 to 3 say of a job, rule by rule.
+pub(super) fn all<'a>(context: &Context<'a>, job: &'a Of<Job>) -> Vec<Stuck> {
+    let of_rule = |rule: &'static Rule| {
+        let mut found = Findings::default();
+        judge(&Context { rule, ..*context }, job, &mut found);
+        found.drafts.into_iter().map(|draft| {
+            let proof = draft.proof.min(rule.proof);
+            Stuck { rule: rule.id, proof, severity: proof.caps(draft.severity), message: draft.message }
+        })
+    };
+    RULES.iter().flat_map(of_rule).collect()
+}
+
+/// Returns whether findings of a rule mean that a job is stuck.
+pub(super) fn is_about(rule: &str) -> bool {
+    RULES.iter().any(|known| known.id == rule)
 }
 
 fn judge<'a>(context: &Context<'a>, job: &'a Of<Job>, found: &mut Findings<'a>) {

@@ -325,14 +325,14 @@ impl Subject {
         self.liveness |= container.liveness_probe.is_some();
         self.moving |= is_moving(container);
         self.socket |= mounts_socket(container, spec);
-        self.starts = self.starts.max(budget(member, spec) + to_ready(member, spec));
+        self.starts = self.starts.max(budget(member) + to_ready(member));
         for probe in probes(member, spec).iter().filter(|probe| probe.kind != ProbeKind::Startup) {
             let (least, most) = (probe.timing.shortest(), probe.timing.longest());
             self.notices = (Some(self.notices.0.map_or(least, |known| known.min(least))), self.notices.1.max(most));
             let back = match probe.kind {
                 ProbeKind::Readiness => probe.timing.heals(),
                 // It is restarted.
-                _ => budget(member, spec) + to_ready(member, spec),
+                _ => budget(member) + to_ready(member),
             };
             self.recovers = self.recovers.max(back);
         }

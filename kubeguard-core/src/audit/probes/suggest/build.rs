@@ -345,8 +345,7 @@ impl<'a, 's> Building<'a, 's> {
         let Some(spec) = found else { return Vec::new() };
         let deadline = i64::from(spec.progress_deadline_seconds.unwrap_or(600));
         let starts = members(&self.spec).filter(Member::is_gating);
-        let slowest =
-            starts.map(|member| budget(&member, &self.spec) + to_ready(&member, &self.spec)).max().unwrap_or(0);
+        let slowest = starts.map(|member| budget(&member) + to_ready(&member)).max().unwrap_or(0);
         let needs = slowest + i64::from(spec.min_ready_seconds);
         if deadline >= needs {
             return Vec::new();
@@ -388,8 +387,10 @@ fn by_port<'a>(container: &Container, route: Option<&Route<'_>>) -> Option<Candi
     let grpc = route.is_some_and(|route| route.port.app_protocol == "grpc" || route.port.name.starts_with("grpc"))
         || name.is_some_and(|name| name.starts_with("grpc"));
     if grpc {
-        let handler =
-            ProbeHandler { grpc: Some(GRPCAction { port: number, service: String::new() }), ..ProbeHandler::default() };
+        let handler = ProbeHandler {
+            grpc: Some(GRPCAction { port: number, ..GRPCAction::default() }),
+            ..ProbeHandler::default()
+        };
         let remark = "assumes that the process serves gRPC's health service".to_owned();
         return Some(Candidate { handler: Cow::Owned(handler), remark });
     }
