@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
         traps: &["a proxy in the data path", "a helper that the work needs"],
         links: &["https://github.com/kubernetes/kubernetes/issues/95193"],
         needs: EXPOSED,
-        check: Check::Cluster(gates),
+        check: Check::Cluster(everywhere),
         ..Rule::BASE
     },
     Rule {
@@ -40,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         remedy: "move it to a DaemonSet or node agent; else merge it into the proxy, or run it under a supervisor that never exits",
         links: &["https://github.com/kubernetes/kubernetes/issues/142145"],
         needs: ROUTED,
-        check: Check::Cluster(crashes),
+        check: Check::Cluster(everywhere),
         ..Rule::BASE
     },
     Rule {
@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
         remedy: "remove its liveness probe",
         traps: &["a check of the container itself"],
         needs: TEMPLATES,
-        check: Check::Cluster(restarts),
+        check: Check::Cluster(everywhere),
         ..Rule::BASE
     },
     Rule {
@@ -62,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         why: "the pod never initialises: other containers start only after it",
         remedy: "let its startup probe ask a port of its own, with a budget below the deadline",
         needs: TEMPLATES,
-        check: Check::Cluster(blocks),
+        check: Check::Cluster(everywhere),
         ..Rule::BASE
     },
 ];
@@ -140,9 +140,25 @@ fn alone(context: &Context<'_>, carrier: &Carrier<'_>, service: &Of<Service>) ->
     })
 }
 
-fn gates<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
+/// Judges one subject by one of the rules.
+type Judge = for<'a> fn(&Context<'a>, &Subject<'a>, &mut Findings<'a>);
+
+/// The rules by their ids: a template that is not there yet is judged by them too.
+const JUDGES: &[(&str, Judge)] =
+    &[("PA401", gates_pod), ("PA402", crashes_pod), ("PA403", restarts_pod), ("PA405", blocks_pod)];
+
+/// Judges every subject by the rule of the context.
+fn everywhere<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
+    let Some((_, judge)) = JUDGES.iter().find(|(id, _)| *id == context.rule.id) else { return };
     for subject in subjects(context) {
-        gates_pod(context, &subject, findings);
+        judge(context, &subject, findings);
+    }
+}
+
+/// Judges a template by the rule of the context, where it is one of these.
+pub(super) fn of_template<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
+    if let Some((_, judge)) = JUDGES.iter().find(|(id, _)| *id == context.rule.id) {
+        judge(context, &Subject { carrier, added: None }, findings);
     }
 }
 
@@ -171,12 +187,6 @@ fn gates_pod<'a>(context: &Context<'a>, subject: &Subject<'a>, findings: &mut Fi
     }
 }
 
-fn crashes<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
-    for subject in subjects(context) {
-        crashes_pod(context, &subject, findings);
-    }
-}
-
 fn crashes_pod<'a>(context: &Context<'a>, subject: &Subject<'a>, findings: &mut Findings<'a>) {
     let carrier = subject.carrier;
     let services = services(context.facts, &carrier);
@@ -191,15 +201,13 @@ fn crashes_pod<'a>(context: &Context<'a>, subject: &Subject<'a>, findings: &mut 
     }
 }
 
-fn restarts<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
-    for subject in subjects(context) {
-        for member in members(subject.carrier.spec).filter(|member| subject.is_about(member)) {
-            restarts_pod(context, subject.carrier, member, findings);
-        }
+fn restarts_pod<'a>(context: &Context<'a>, subject: &Subject<'a>, findings: &mut Findings<'a>) {
+    for member in members(subject.carrier.spec).filter(|member| subject.is_about(member)) {
+        restarts(context, subject.carrier, member, findings);
     }
 }
 
-fn restarts_pod<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
+fn restarts<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     let found = probe(&member, carrier.spec, ProbeKind::Liveness).filter(|_| member.is_gating());
     let Some(liveness) = found.filter(|probe| is_remote(probe, member.container)) else { return };
     let Some((_, proof)) =
@@ -214,15 +222,13 @@ fn restarts_pod<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<
     findings.push(finding.evidence(at.clone(), serde_json::json!({})).unset(&carrier, at));
 }
 
-fn blocks<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
-    for subject in subjects(context) {
-        for member in members(subject.carrier.spec).filter(|member| subject.is_about(member)) {
-            blocks_pod(context, subject.carrier, member, findings);
-        }
+fn blocks_pod<'a>(context: &Context<'a>, subject: &Subject<'a>, findings: &mut Findings<'a>) {
+    for member in members(subject.carrier.spec).filter(|member| subject.is_about(member)) {
+        blocks(context, subject.carrier, member, findings);
     }
 }
 
-fn blocks_pod<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
+fn blocks<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     if member.class != Class::NativeSidecar || super::ends(context.facts, &carrier) {
         return;
     }

@@ -3,6 +3,7 @@
 use super::Wish;
 use crate::audit::facts::{Carrier, Facts};
 use crate::audit::probes::RULES;
+use crate::audit::probes::sidecars::of_template;
 use crate::audit::report::Severity;
 use crate::audit::rule::{Check, Context, Findings, Rule};
 use crate::pods::{Class, members};
@@ -37,7 +38,7 @@ pub(super) fn judged(facts: &Facts, carrier: Carrier<'_>, wish: Wish<'_>) -> Vec
                     check(&context, carrier, member, &mut findings);
                 }
             }
-            _ => continue,
+            _ => of_template(&context, carrier, &mut findings),
         }
         fired.extend(findings.drafts.into_iter().map(|draft| Fired {
             rule: rule.id,
