@@ -1,7 +1,9 @@
 //! What the tool costs, as ratios to kubectl or to a limit, on one real control plane in one run:
 //! `cargo build --release && cargo bench -p kubeguard-testkit`. Names of parts may follow: `-- once latency many fold inventory`.
 
-use std::path::{Path, PathBuf};
+mod measure;
+
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +14,8 @@ use kubeguard_core::gather::resource::Resource;
 use kubeguard_core::kinds::Pod;
 use kubeguard_testkit::{Behaviour, ControlPlane};
 use serde_json::{Value, json};
+
+use self::measure::{Used, kib, limit, measure, median, peer, row};
 
 const ROUNDS: usize = 15;
 
@@ -39,70 +43,6 @@ fn main() {
         drop(plane);
         pods(is_wanted("fold"), is_wanted("inventory"));
     }
-}
-
-/// What a finished process used.
-#[derive(Debug, Clone, Copy)]
-struct Used {
-    wall: Duration,
-    cpu: Duration,
-    /// Peak resident memory in KiB.
-    peak: u64,
-}
-
-/// Runs a program to its end, sampling its peak memory; one that fails has no cost to tell.
-fn measure(command: &mut Command) -> Used {
-    // `times` of the shell tells the CPU time of its children, to the millisecond.
-    let mut shell = Command::new("sh");
-    shell.args(["-c", r#""$@" >/dev/null & child=$!; echo "$child"; wait "$child"; code=$?; times; exit $code"#, "sh"]);
-    shell.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            shell.env(name, value);
-        }
-    }
-    let start = Instant::now();
-    let mut child = shell.stdout(Stdio::piped()).spawn().expect("sh starts");
-    let mut out = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut out, &mut line).expect("the shell tells the pid");
-    let status = format!("/proc/{}/status", line.trim());
-    let mut peak = 0;
-    let ended = loop {
-        if let Some(ended) = child.try_wait().expect("a child") {
-            break ended;
-        }
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().split(' ').next()?.parse().ok());
-        peak = peak.max(high.unwrap_or(0));
-        std::thread::sleep(Duration::from_millis(1));
-    };
-    let wall = start.elapsed();
-    assert!(ended.success(), "{command:?}: {ended}");
-    let mut rest = String::new();
-    std::io::Read::read_to_string(&mut out, &mut rest).expect("the shell ends");
-    let cpu = rest.lines().last().map(|line| line.split_whitespace().map(minutes).sum()).unwrap_or_default();
-    Used { wall, cpu, peak }
-}
-
-/// Reads `0m0.038s`.
-fn minutes(text: &str) -> Duration {
-    let (minutes, seconds) = text.trim_end_matches('s').split_once('m').unwrap_or(("0", "0"));
-    Duration::from_secs_f64(minutes.parse::<f64>().unwrap_or(0.0) * 60.0 + seconds.parse::<f64>().unwrap_or(0.0))
-}
-
-fn median<T: Copy + Ord>(mut values: Vec<T>) -> T {
-    values.sort();
-    values[values.len() / 2]
-}
-
-fn row(what: &str, ours: Duration, theirs: Duration) {
-    let ratio = ours.as_secs_f64() / theirs.as_secs_f64().max(1e-9);
-    println!("{what:<64} {:>10.1}ms {:>10.1}ms {ratio:>8.2}", ours.as_secs_f64() * 1e3, theirs.as_secs_f64() * 1e3);
-}
-
-fn limit(what: &str, value: &str, limit: &str) {
-    println!("{what:<64} {value:>12} {limit:>12}");
 }
 
 fn plugin(plane: &ControlPlane, args: &[&str]) -> Command {
@@ -175,7 +115,7 @@ fn latency(plane: &ControlPlane) {
 /// set.
 fn scale(plane: &ControlPlane) {
     let peers: Vec<(&str, PathBuf)> =
-        ["helm", "kubedog"].into_iter().filter_map(|name| Some((name, peer(name)?))).collect();
+        ["helm", "kubedog"].into_iter().filter_map(|name| Some((name, peer(name, ".")?))).collect();
     println!("\nobjects  tool       requests     wall      CPU  peak RSS");
     for count in [1, 100, 1000, 5000] {
         let namespace = plane.namespace("scale");
@@ -209,26 +149,6 @@ fn scale(plane: &ControlPlane) {
             let wait = wait.args(["-c", r#"exec "$@" 2>/dev/null"#, "sh"]).arg(program);
             let wait = wait.args([&namespace, &count.to_string()]).env("KUBECONFIG", plane.kubeconfig());
             line(count, name, "", &measure(wait));
-        }
-    }
-}
-
-/// Builds the wait of another tool from its Go module under `tests/peers`; says why where it cannot be had.
-fn peer(name: &str) -> Option<PathBuf> {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = tests.join("../target/peers").join(name);
-    let built = Command::new("go")
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(".")
-        .env("CGO_ENABLED", "0")
-        .current_dir(tests.join("peers").join(name))
-        .status();
-    match built {
-        Ok(status) if status.success() => Some(program),
-        other => {
-            println!("{name} is left out: go build: {other:?}");
-            None
         }
     }
 }
@@ -280,11 +200,6 @@ fn many(plane: &ControlPlane) {
     println!("  {created} created, verdict {}, requests {}", said["verdict"], said["requests"]);
     limit("  watches (limit 4)", &said["requests"]["watch"].to_string(), "4");
     limit("  exit after the last change (server times have whole seconds)", &format!("{lag:.2} s"), "1 s (+1)");
-}
-
-#[expect(clippy::cast_precision_loss, reason = "memory in MB")]
-fn kib(kib: u64) -> f64 {
-    kib as f64 * 1024.0 / 1e6
 }
 
 /// Runs as a child of the benchmark: lists all pods, to fold or only to transfer them.

@@ -40,6 +40,11 @@ pub enum Behaviour {
     Succeed(u32),
     /// Runs for so many seconds and ends with this exit code.
     Fail(u32, u8),
+    /// The container of this name ends at once with this exit code; the others run on until the pod is annotated with
+    /// `kubeguard.dev/quit`, whose value is the exit code they end with then.
+    Held(&'static str, u8),
+    /// Runs, and the container of this name never becomes ready.
+    Unready(&'static str),
 }
 
 impl Behaviour {
@@ -49,6 +54,7 @@ impl Behaviour {
         let seconds = |seconds: &u32| format!("{seconds}s");
         let behaves = |word: &str| ("kubeguard.dev/behaviour", word.to_owned());
         let message = |text: &str| ("kubeguard.dev/message", text.to_owned());
+        let container = |name: &str| ("kubeguard.dev/container", name.to_owned());
         let code = |code: &u8| ("kubeguard.dev/exit-code", code.to_string());
         let after = |time: &u32| ("kubeguard.dev/after", seconds(time));
         match self {
@@ -60,6 +66,8 @@ impl Behaviour {
             Self::SlowTermination(time) => BTreeMap::from([("kubeguard.dev/linger", seconds(time))]),
             Self::Succeed(time) => BTreeMap::from([behaves("succeed"), after(time)]),
             Self::Fail(time, exit) => BTreeMap::from([behaves("fail"), after(time), code(exit)]),
+            Self::Held(name, exit) => BTreeMap::from([behaves("held"), container(name), code(exit)]),
+            Self::Unready(name) => BTreeMap::from([behaves("unready"), container(name)]),
         }
     }
 }
@@ -77,7 +85,11 @@ pub struct ControlPlane {
     kubeconfig: PathBuf,
     folder: tempfile::TempDir,
     names: AtomicU32,
+    sidecars: TcpListener,
 }
+
+/// Ports of pods that are forwarded to `ControlPlane::sidecars`: where the sidecars of the field are asked to quit.
+const FORWARDED: [u16; 3] = [15020, 9091, 3500];
 
 fn free_port() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
@@ -153,6 +165,7 @@ impl ControlPlane {
             ("service-account-key-file", &file("sa.pub")),
             ("service-account-signing-key-file", &file("sa.key")),
             ("service-cluster-ip-range", "10.96.0.0/16"),
+            ("kubelet-preferred-address-types", "InternalIP"),
         ]);
         let mut apiserver = Supervised::start("kube-apiserver", &program("kube-apiserver"), &apiserver_args, &path);
         let write = |name: &str, user: &str, group: &str| {
@@ -184,6 +197,15 @@ impl ControlPlane {
             args.extend(arguments(more));
             Supervised::start(name, &program(name), &args, &path)
         };
+        // kwok answers a port-forward itself; behind every pod's port is one process of ours.
+        let sidecars = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+        let behind = sidecars.local_addr().expect("a bound socket has an address").port();
+        let forwards = serde_json::json!({
+            "apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "ClusterPortForward", "metadata": {"name": "sidecars"},
+            "spec": {"forwards": [{"ports": FORWARDED, "target": {"address": "127.0.0.1", "port": behind}}]},
+        });
+        std::fs::write(file("forwards.yaml"), forwards.to_string()).expect("a file");
+        let kubelets = free_port().to_string();
         let others = vec![
             component(
                 "kube-controller-manager",
@@ -206,8 +228,12 @@ impl ControlPlane {
                     ("manage-all-nodes", "true"),
                     ("node-lease-duration-seconds", "40"),
                     ("cidr", "10.244.0.1/16"),
-                    ("node-ip", "10.0.0.1"),
-                    ("server-address", ""),
+                    ("config", &file("forwards.yaml")),
+                    ("node-ip", "127.0.0.1"),
+                    ("node-port", &kubelets),
+                    ("server-address", &format!("127.0.0.1:{kubelets}")),
+                    ("tls-cert-file", &file("apiserver.crt")),
+                    ("tls-private-key-file", &file("apiserver.key")),
                 ]),
                 &path,
             ),
@@ -223,6 +249,7 @@ impl ControlPlane {
             kubeconfig,
             folder,
             names: AtomicU32::new(0),
+            sidecars,
         };
         plane.add_nodes();
         plane
@@ -259,6 +286,12 @@ impl ControlPlane {
     /// Returns the address of the API server.
     pub fn url(&self) -> &str {
         &self.server
+    }
+
+    /// Returns the socket behind the ports 15020, 9091 and 3500 of every pod, as a port-forward reaches them.
+    #[must_use]
+    pub fn sidecars(&self) -> TcpListener {
+        self.sidecars.try_clone().expect("a second handle of a socket")
     }
 
     /// Returns a program of the control plane, as in `kubectl`.
@@ -362,11 +395,21 @@ impl ControlPlane {
 
     /// Fills a namespace with realistic pods of about 14 KB, straight into etcd.
     pub fn load_pods(&self, namespace: &str, count: usize) {
+        self.load(namespace, count, false);
+    }
+
+    /// The same, with the workloads, Services, slices and budgets of the pods; a tenth of them are pods of Jobs.
+    pub fn load_workloads(&self, namespace: &str, count: usize) {
+        self.load(namespace, count, true);
+    }
+
+    fn load(&self, namespace: &str, count: usize, around: bool) {
         let loaded = Command::new(program("loader"))
             .arg(format!("--kubeconfig={}", self.kubeconfig.display()))
             .arg(format!("--etcd={}", self.etcd_url))
             .arg(format!("--namespace={namespace}"))
             .arg(format!("--count={count}"))
+            .arg(format!("--around={around}"))
             .output()
             .expect("the loader starts");
         assert!(loaded.status.success(), "loader: {}", String::from_utf8_lossy(&loaded.stderr));

@@ -26,6 +26,7 @@ const SOURCES: &[&str] = &[
     "oracle/main.go",
     "oracle/random.go",
     "oracle/schedule.go",
+    "loader/around.go",
     "loader/main.go",
     "kwok/go.mod",
     "kwok/go.sum",

@@ -29,7 +29,12 @@ impl Sidecar {
     /// Starts one; `then` is called with each request before it is answered.
     #[must_use]
     pub fn start(manners: Manners, then: impl Fn() + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+        Self::at(TcpListener::bind("127.0.0.1:0").expect("loopback has free ports"), manners, then)
+    }
+
+    /// Starts one at a socket that is there.
+    #[must_use]
+    pub fn at(listener: TcpListener, manners: Manners, then: impl Fn() + Send + 'static) -> Self {
         let address = listener.local_addr().expect("a bound socket has an address");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let log = heard.clone();

@@ -318,10 +318,17 @@ async fn metadata_page(cluster: &Cluster, selection: &Selection, next: &str) -> 
 /// # Errors
 /// [`crate::error::Error::Api`] when a page cannot be read.
 pub async fn transfer(cluster: &Cluster, resource: &Resource, namespace: Option<&str>) -> Result<usize> {
-    let selection = Selection::all(resource.clone(), namespace);
+    transfer_selected(cluster, &Selection::all(resource.clone(), namespace)).await
+}
+
+/// The same for what a selection matches.
+///
+/// # Errors
+/// [`crate::error::Error::Api`] when a page cannot be read.
+pub async fn transfer_selected(cluster: &Cluster, selection: &Selection) -> Result<usize> {
     let (mut next, mut items) = (String::new(), 0);
     loop {
-        let page = page(cluster, &selection, &next, true).await;
+        let page = page(cluster, selection, &next, true).await;
         let page = page.map_err(|failure| cluster.failed(selection.doing("list"), failure))?;
         items += page.items.len();
         next = page.next;

@@ -33,13 +33,14 @@ func main() {
 	endpoint := flag.String("etcd", "", "address of its etcd")
 	namespace := flag.String("namespace", "default", "namespace of the pods")
 	count := flag.Int("count", 1000, "number of pods")
+	around := flag.Bool("around", false, "write their workloads, Services, slices and budgets too; a tenth are pods of Jobs")
 	flag.Parse()
-	if err := fill(*kubeconfig, *endpoint, *namespace, *count); err != nil {
+	if err := fill(*kubeconfig, *endpoint, *namespace, *count, *around); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func fill(kubeconfig, endpoint, namespace string, count int) error {
+func fill(kubeconfig, endpoint, namespace string, count int, around bool) error {
 	ctx := context.Background()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -79,11 +80,20 @@ func fill(kubeconfig, endpoint, namespace string, count int) error {
 		return err
 	}
 	var writes []clientv3.Op
+	others := world{namespace: namespace}
 	for i := 0; i < count; i++ {
 		copied.Name = fmt.Sprintf("load-%06d-%s", i, strings.Repeat("x", 5))
 		copied.UID = types.UID(uuid.NewUUID())
 		copied.OwnerReferences = []metav1.OwnerReference{owner(i / perOwner)}
 		copied.Spec.NodeName = fmt.Sprintf("load-node-%d", i%50)
+		if around {
+			others.join(&copied, i/perOwner)
+			if i%perOwner == perOwner-1 || i == count-1 {
+				if err := others.close(pattern, i/perOwner); err != nil {
+					return err
+				}
+			}
+		}
 		if envelope.Raw, err = copied.Marshal(); err != nil {
 			return err
 		}
@@ -97,6 +107,14 @@ func fill(kubeconfig, endpoint, namespace string, count int) error {
 				return err
 			}
 			writes = writes[:0]
+			// Each of them is as large as a pod.
+			for len(others.writes) > 0 {
+				some := min(batch, len(others.writes))
+				if _, err := etcd.Txn(ctx).Then(others.writes[:some]...).Commit(); err != nil {
+					return err
+				}
+				others.writes = others.writes[some:]
+			}
 		}
 	}
 	fmt.Printf("%d pods in namespace %s\n", count, namespace)

@@ -28,7 +28,11 @@ impl Ran {
 }
 
 fn command(kubeconfig: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(kubeguard_testkit::plugin("kubectl-wait_deploy"));
+    command_of("kubectl-wait_deploy", kubeconfig, args)
+}
+
+fn command_of(program: &str, kubeconfig: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(kubeguard_testkit::plugin(program));
     command.args(args).env("KUBECONFIG", kubeconfig).env("CI", "1").stdin(Stdio::null());
     command
 }
@@ -36,6 +40,11 @@ fn command(kubeconfig: &Path, args: &[&str]) -> Command {
 /// Runs the plugin as administrator.
 pub(crate) fn wait_deploy(args: &[&str]) -> Ran {
     wait_deploy_as(ControlPlane::shared().kubeconfig(), args)
+}
+
+/// Runs another plugin.
+pub(crate) fn run(program: &str, kubeconfig: &Path, args: &[&str]) -> Ran {
+    ran(&command_of(program, kubeconfig, args).output().expect("the plugin starts"))
 }
 
 /// Runs the plugin with another kubeconfig.
