@@ -102,21 +102,63 @@ pub(crate) struct Document<'a> {
     pub(crate) line: usize,
     /// Its objects before the first error.
     pub(crate) manifests: Vec<Manifest>,
+    /// It is one object of a kind that was not asked for, and was not read.
+    pub(crate) is_passed_over: bool,
     /// Why the rest of it could not be read.
     pub(crate) error: Option<Error>,
 }
 
 /// Reads every document of a text by itself: one that cannot be read does not hide the others.
 ///
+/// Objects of kinds that `wants` (given `apiVersion` and `kind`) does not ask for are passed over where their kind can be
+/// told without reading them; where it cannot, they are among the others.
+///
 /// # Errors
 /// [`Error::File`] for text that is not UTF-8.
-pub(crate) fn parse_each<'a>(file: &str, bytes: &'a [u8]) -> Result<Vec<Document<'a>>> {
+pub(crate) fn parse_each<'a>(
+    file: &str,
+    bytes: &'a [u8],
+    wants: impl Fn(&str, &str) -> bool,
+) -> Result<Vec<Document<'a>>> {
     let read = |(line, text): (usize, &'a str)| {
         let mut manifests = Vec::new();
-        let error = read_document(file, line, text, &mut manifests).err();
-        Document { text, line, manifests, error }
+        let is_passed_over = kind_of(text).is_some_and(|(api_version, kind)| !wants(api_version, kind));
+        let error = if is_passed_over { None } else { read_document(file, line, text, &mut manifests).err() };
+        Document { text, line, manifests, is_passed_over, error }
     };
     Ok(documents(text(file, bytes)?).into_iter().map(read).collect())
+}
+
+/// Returns `apiVersion` and `kind` of a document that says each exactly once at the beginning of a line, in a plain word.
+///
+/// Such a document is one block of YAML: what belongs to an inner object, or to a text of many lines, is indented. None
+/// where anything is in doubt, and for lists.
+fn kind_of(document: &str) -> Option<(&str, &str)> {
+    let (mut api_version, mut kind) = (None, None);
+    for line in document.split('\n') {
+        let first = line.as_bytes().first();
+        if first.is_none_or(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let (found, rest) = if let Some(rest) = line.strip_prefix("kind:") {
+            (&mut kind, rest)
+        } else if let Some(rest) = line.strip_prefix("apiVersion:") {
+            (&mut api_version, rest)
+        } else if first.is_some_and(|byte| byte.is_ascii_lowercase() || matches!(byte, b'#' | b'-')) {
+            continue;
+        } else {
+            return None;
+        };
+        if found.replace(rest.trim()).is_some() {
+            return None;
+        }
+    }
+    let plain = |word: &&str| {
+        let all = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-'));
+        all && word.starts_with(|c: char| c.is_ascii_alphabetic())
+    };
+    let (api_version, kind) = (api_version.filter(plain)?, kind.filter(plain)?);
+    (!kind.ends_with("List")).then_some((api_version, kind))
 }
 
 /// Cuts at lines that begin with `---`; returns each document with the number of its first line that says something.
@@ -308,6 +350,30 @@ mod tests {
     fn what_kubectl_apply_prints_gets_a_hint() {
         let error = parse("-", b"deployment.apps/web configured\nservice/web unchanged\n").unwrap_err();
         assert_eq!(error.hint().as_deref(), Some("kubectl apply -o json prints what a wait needs"));
+    }
+
+    #[test]
+    fn a_kind_is_told_without_reading_only_where_nothing_is_in_doubt() {
+        let head = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\n";
+        let told = Some(("apiextensions.k8s.io/v1", "CustomResourceDefinition"));
+        assert_eq!(kind_of(head), told);
+        assert_eq!(kind_of(&head.replace('\n', "\r\n")), told);
+        assert_eq!(kind_of(&format!("# a\n{head}spec:\n  kind: Other\n  text: |\n    kind: Deployment\n")), told);
+        for doubtful in [
+            // A separator that was forgotten hides a second object.
+            format!("{head}apiVersion: apps/v1\nkind: Deployment\n"),
+            head.replace("kind: C", "kind: \"C"),
+            head.replace("kind: C", "kind: &anchor C"),
+            head.replace("Definition", "Definition # a comment"),
+            head.replace("Definition", "DefinitionList"),
+            format!("{head}\"kind\": Deployment\n"),
+            format!("{head}? kind\n: Deployment\n"),
+            format!("{{{head}}}"),
+            "kind: CustomResourceDefinition\n".to_owned(),
+            head.replace(": ", ":\n  "),
+        ] {
+            assert_eq!(kind_of(&doubtful), None, "{doubtful}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::audit::facts::{Builder, Facts, Origin, Written};
 use crate::audit::lines::Document;
+use crate::audit::needs::Fact;
 use crate::error::{Error, Result};
 use crate::gather::manifests;
 
@@ -66,11 +67,16 @@ impl Files {
 
     /// Reads text that came from `file` (`-` for standard input).
     pub fn text(&mut self, file: &str, bytes: &[u8]) {
-        let documents = match manifests::parse_each(file, bytes) {
+        let wants = |api_version: &str, kind: &str| {
+            let group = api_version.split_once('/').map_or("", |(group, _)| group);
+            Fact::of(group, kind).is_some()
+        };
+        let documents = match manifests::parse_each(file, bytes, wants) {
             Ok(documents) => documents,
             Err(error) => return self.wrong(error),
         };
         for read in documents {
+            self.objects += usize::from(read.is_passed_over);
             let kept = (read.text.len() <= LARGEST_KEPT).then(|| Arc::new(Document::new(read.text, read.line)));
             let several = read.manifests.len() > 1;
             for (index, manifest) in read.manifests.into_iter().enumerate() {
