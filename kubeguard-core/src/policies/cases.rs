@@ -267,9 +267,11 @@ fn autoscaler(settings: &PolicySettings) -> Vec<Case> {
 }
 
 fn start_order() -> Vec<Case> {
+    // What another policy asks of a DaemonSet is there: each case is about one thing.
+    let resources = json!({"requests": {"cpu": "1m"}, "limits": {"memory": "1Mi"}});
     let sidecar = |more: &Value| {
         let own = json!({"name": "proxy", "restartPolicy": "Always"});
-        json!({"initContainers": [container(&json!({}), &with(own, more))]})
+        json!({"initContainers": [container(&resources, &with(own, more))]})
     };
     let probe = json!({"startupProbe": {"httpGet": {"path": "/ready", "port": 15021}}});
     let hook = json!({"lifecycle": {"postStart": {"exec": {"command": ["wait"]}}}});
