@@ -2,3 +2,4 @@
 
 pub(crate) mod envelope;
 pub(crate) mod input;
+pub(crate) mod policy;

@@ -18,6 +18,7 @@ use super::sidecars::SidecarsArgs;
 use super::watch::WatchArgs;
 use super::{sidecar_table, usage};
 use crate::cli::{AccessArgs, AuditArgs, ChatterArgs};
+use crate::guard::policy::PolicyArgs;
 
 /// Find jobs that will never end: which container holds them, since when, what it costs, and what ends them well
 #[derive(Debug, Parser)]
@@ -83,6 +84,8 @@ pub(super) enum GuardCommand {
     Rules(RulesArgs),
     /// Write what the rules read into a file that is judged later, or elsewhere
     Snapshot(SnapshotArgs),
+    /// Print admission policies, quotas and roles that keep a cluster away from what the rules find
+    Policy(PolicyArgs),
 }
 
 #[derive(Debug, clap::Args)]

@@ -79,7 +79,7 @@ pub async fn live(cluster: &Cluster, needs: &Needs, scope: &Scope, builder: Buil
     let steps = lists.iter().map(|list| steps(cluster, list).map(move |step| (list, step)).boxed());
     let mut steps = futures::stream::iter(steps).flatten_unordered(AT_ONCE);
     while let Some((list, step)) = steps.next().await {
-        reading.step(list, step);
+        reading.step(list, step).await;
     }
     drop(steps);
     reading.finish(cluster)
@@ -136,7 +136,7 @@ impl Reading {
         lists
     }
 
-    fn step(&mut self, list: &List, step: Step) {
+    async fn step(&mut self, list: &List, step: Step) {
         match step {
             Step::Anew => self.builder.forget(list.fact, list.namespace.as_deref()),
             Step::Failed(failure) => {
@@ -149,11 +149,12 @@ impl Reading {
                     self.read += 1;
                 }
                 self.builder.read_whole(list.fact);
-                for item in page.items {
+                for (index, item) in page.items.into_iter().enumerate() {
                     if !self.item(list, item) {
                         let reason = format!("cannot read one of the {}: its answer is damaged", list.resource.plural);
                         self.builder.malformed(reason);
                     }
+                    pages::give_way(index).await;
                 }
             }
         }
