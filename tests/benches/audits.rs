@@ -144,7 +144,9 @@ fn manifests() {
         scores.push(measure_ending(Command::new(&theirs).arg("score").args(&files), &[0, 1]));
         let mut audit = Command::new(kubeguard_testkit::plugin("kubectl-guard"));
         audit.args(["audit", "-q", "--fail-on", "never"]);
-        files.iter().for_each(|file| drop(audit.arg("-f").arg(file)));
+        for file in &files {
+            audit.arg("-f").arg(file);
+        }
         ours.push(measure_ending(&mut audit, &ANSWERED));
     }
     let wall = |used: &[Used]| median(used.iter().map(|used| used.wall).collect::<Vec<_>>());
