@@ -71,6 +71,7 @@ impl World {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the screens stand in it as people see them")]
 fn a_ranking_of_images_names_what_falls_and_why_it_ranks() {
     let world = World::new();
     assert_snapshot!(world.run("blast -f shop.yaml"), @r"
@@ -217,6 +218,7 @@ fn more_downed_services_than_allowed_are_a_failure() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the screens stand in it as people see them")]
 fn a_timeline_says_when_with_its_arithmetic() {
     let world = World::new();
     assert_snapshot!(world.run("timeline -f shop.yaml deploy/web --fault hang,crash"), @r"
@@ -459,6 +461,7 @@ fn pages_have_pictures_and_no_text_becomes_markup() {
     assert!(!told.contains("<svg"), "{told}");
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! makes values where they are used")]
 fn pod(name: &str, app: &str, containers: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"app": app}},
         "spec": {"containers": containers}, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})

@@ -1,5 +1,5 @@
 //! What the audits cost: `cargo build --release && cargo bench -p kubeguard-testkit --bench audits`. Parts may follow:
-//! `-- 30000`, `-- 100000` (pods of a real control plane), `-- manifests` (against kube-score; KUBEGUARD_MANIFESTS names the folder).
+//! `-- 30000`, `-- 100000` (pods of a real control plane), `-- manifests` (against kube-score; `KUBEGUARD_MANIFESTS` names the folder).
 
 mod measure;
 
@@ -126,7 +126,7 @@ async fn transferred(cluster: &Cluster, selection: &Selection, level: Level) -> 
 /// Every family over a folder of manifests, against kube-score's checks of the same files.
 fn manifests() {
     let Some(folder) = std::env::var_os("KUBEGUARD_MANIFESTS").map(PathBuf::from) else {
-        println!("manifests are left out: KUBEGUARD_MANIFESTS names a folder with them");
+        println!("manifests are left out: `KUBEGUARD_MANIFESTS` names a folder with them");
         return;
     };
     let Some(theirs) = peer("kube-score", "github.com/zegl/kube-score/cmd/kube-score") else { return };

@@ -79,11 +79,11 @@ pub(super) struct Guard {
 #[derive(Debug, Subcommand)]
 pub(super) enum GuardCommand {
     /// Judge a cluster, files or a snapshot by every rule
-    Audit(AuditCommandArgs),
+    Audit(Box<AuditCommandArgs>),
     /// List the rules, or tell one: what, why, how to fix, which false alarms it avoids
     Rules(RulesArgs),
     /// Write what the rules read into a file that is judged later, or elsewhere
-    Snapshot(SnapshotArgs),
+    Snapshot(Box<SnapshotArgs>),
     /// Print admission policies, quotas and roles that keep a cluster away from what the rules find
     Policy(PolicyArgs),
 }

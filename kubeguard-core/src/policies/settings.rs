@@ -186,7 +186,7 @@ impl PolicySettings {
         let kind = super::kind(manifest).to_owned();
         match kind.as_str() {
             "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
-                self.write_binding(bundle, manifest)
+                self.write_binding(bundle, manifest);
             }
             "ValidatingAdmissionPolicy" if bundle == "daemonset" => self.daemon_sets.write_policy(manifest),
             "ConfigMap" => {

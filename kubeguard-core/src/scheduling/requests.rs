@@ -234,14 +234,11 @@ fn both(resources: Option<&ResourceRequirements>, path: &str, unparsed: &mut Vec
 fn exact(quantities: &BTreeMap<String, Quantity>, path: &str, unparsed: &mut Vec<Unparsed>) -> Exact {
     let mut amounts = Exact::new();
     for (name, quantity) in quantities {
-        match quantity.nanos() {
-            Some(nanos) => {
-                amounts.insert(name.clone(), nanos);
-            }
-            None => {
-                let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
-                unparsed.push(Unparsed { path, text: quantity.to_string() });
-            }
+        if let Some(nanos) = quantity.nanos() {
+            amounts.insert(name.clone(), nanos);
+        } else {
+            let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
+            unparsed.push(Unparsed { path, text: quantity.to_string() });
         }
     }
     amounts

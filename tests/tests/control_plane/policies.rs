@@ -58,8 +58,8 @@ fn kubectl(config: &Path, args: &[&str], input: &str) -> Output {
 }
 
 /// Sends a case as a dry run. Returns what is wrong with the answer.
-fn judged(config: &Path, place: &Place, case: &Case) -> Result<(), String> {
-    let namespace = if case.exempt { &place.exempt } else { &place.judged };
+fn judged(config: &Path, spaces: &Place, case: &Case) -> Result<(), String> {
+    let namespace = if case.exempt { &spaces.exempt } else { &spaces.judged };
     let answer = match &case.act {
         Act::Create(object) => kubectl(
             config,
@@ -89,8 +89,8 @@ fn judged(config: &Path, place: &Place, case: &Case) -> Result<(), String> {
 }
 
 /// Waits until the server enforces a bundle, which its caches take a moment for, then judges every case.
-fn enforced(place: &Place, bundle: &Bundle, config: &Path) -> usize {
-    let cases = bundle.cases(&place.settings);
+fn enforced(spaces: &Place, bundle: &Bundle, config: &Path) -> usize {
+    let cases = bundle.cases(&spaces.settings);
     let began = Instant::now();
     let shows = |case: &&Case| match &case.expected {
         Expected::Admitted => false,
@@ -98,12 +98,12 @@ fn enforced(place: &Place, bundle: &Bundle, config: &Path) -> usize {
         Expected::Changed(_, value) => value.is_object(),
     };
     if let Some(first) = cases.iter().find(shows) {
-        while let Err(wrong) = judged(config, place, first) {
-            assert!(began.elapsed() < Duration::from_secs(60), "{} is not enforced: {wrong}", bundle.name);
+        while let Err(wrong) = judged(config, spaces, first) {
+            assert!(began.elapsed() < Duration::from_mins(1), "{} is not enforced: {wrong}", bundle.name);
             std::thread::sleep(Duration::from_millis(200));
         }
     }
-    let wrong: Vec<String> = cases.iter().filter_map(|case| judged(config, place, case).err()).collect();
+    let wrong: Vec<String> = cases.iter().filter_map(|case| judged(config, spaces, case).err()).collect();
     assert!(wrong.is_empty(), "{}:\n{}", bundle.name, wrong.join("\n"));
     cases.len()
 }
@@ -113,7 +113,7 @@ fn kind(object: &Value) -> String {
 }
 
 /// Objects that were there before any policy, as bad as they can be.
-fn bad_objects(plane: &ControlPlane, place: &Place) {
+fn bad_objects(plane: &ControlPlane, spaces: &Place) {
     let container = json!({"name": "app", "image": "registry.k8s.io/pause:3.10", "resources": {"requests": {"cpu": "8"}},
         "env": [{"name": "GOMAXPROCS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}}]});
     let spec = json!({"selector": {"matchLabels": {"app": "bad"}}, "template": {"metadata": {"labels": {"app": "bad"}},
@@ -122,11 +122,11 @@ fn bad_objects(plane: &ControlPlane, place: &Place) {
     let object = |version: &str, kind: &str, more: Value| {
         let mut spec = spec.clone();
         spec.as_object_mut().expect("a spec").extend(more.as_object().cloned().unwrap_or_default());
-        json!({"apiVersion": version, "kind": kind, "metadata": {"name": "kubeguard-bad", "namespace": place.judged}, "spec": spec})
+        json!({"apiVersion": version, "kind": kind, "metadata": {"name": "kubeguard-bad", "namespace": spaces.judged}, "spec": spec})
     };
     let update = json!({"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}, "type": "RollingUpdate"});
     let scaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "kubeguard-bad", "namespace": place.judged},
+        "metadata": {"name": "kubeguard-bad", "namespace": spaces.judged},
         "spec": {"minReplicas": 1, "maxReplicas": 900, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "nobody"}}});
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [
         object("apps/v1", "Deployment", json!({"replicas": 4, "strategy": update})),
@@ -144,19 +144,19 @@ fn apply(plane: &ControlPlane, bundle: &Bundle, settings: &PolicySettings, stage
 #[test]
 fn every_policy_is_enforced_as_its_cases_say_and_has_no_type_warning() {
     let plane = ControlPlane::shared();
-    let place = Place::new(plane);
-    bad_objects(plane, &place);
-    let tenant = place.tenant(plane);
+    let spaces = Place::new(plane);
+    bad_objects(plane, &spaces);
+    let tenant = spaces.tenant(plane);
     let review = kubeguard_core::policies::bundle("daemonset").expect("the bundle");
-    apply(plane, review, &place.settings, Stage::Deny);
-    let mut judged = enforced(&place, review, &tenant);
-    reviews(plane, &place, &tenant);
+    apply(plane, review, &spaces.settings, Stage::Deny);
+    let mut judged = enforced(&spaces, review, &tenant);
+    reviews(plane, &spaces, &tenant);
     // Those without parameters one at a time, so that a case of one is no case of another.
     let of_server = |bundle: &&Bundle| !matches!(bundle.name, "daemonset" | "daemonset-quota" | "node-hold");
     for bundle in BUNDLES.iter().filter(of_server) {
-        apply(plane, bundle, &place.settings, Stage::Deny);
-        judged += enforced(&place, bundle, &tenant);
-        let items = bundle.manifests(&place.settings, Stage::Deny);
+        apply(plane, bundle, &spaces.settings, Stage::Deny);
+        judged += enforced(&spaces, bundle, &tenant);
+        let items = bundle.manifests(&spaces.settings, Stage::Deny);
         // A server that has seen the last binding with parameters go does not find those of the next.
         let gone = |item: &&Value| kind(item).ends_with("binding") && item["spec"].get("paramRef").is_none();
         for binding in items.iter().filter(gone) {
@@ -170,7 +170,7 @@ fn every_policy_is_enforced_as_its_cases_say_and_has_no_type_warning() {
         let list: Value =
             serde_json::from_str(&plane.run(&["get", "validatingadmissionpolicies", "-o", "json"])).expect("a list");
         let ours: Vec<Value> = list["items"].as_array().into_iter().flatten().cloned().collect();
-        if ours.iter().all(typed) || began.elapsed() > Duration::from_secs(60) {
+        if ours.iter().all(typed) || began.elapsed() > Duration::from_mins(1) {
             break ours;
         }
         std::thread::sleep(Duration::from_millis(200));
@@ -180,12 +180,12 @@ fn every_policy_is_enforced_as_its_cases_say_and_has_no_type_warning() {
         assert!(typed(&policy), "the server has not checked {}", policy["metadata"]["name"]);
         assert_eq!(policy["status"]["typeChecking"].get("expressionWarnings"), None, "{policy}");
     }
-    quota(plane, &place, &tenant);
+    quota(plane, &spaces, &tenant);
 }
 
 /// What a reviewer has approved passes while it stays what it was.
-fn reviews(plane: &ControlPlane, place: &Place, tenant: &Path) {
-    let judged = place.judged.as_str();
+fn reviews(plane: &ControlPlane, spaces: &Place, tenant: &Path) {
+    let judged = spaces.judged.as_str();
     let status = json!({"status": {"conditions": [{"type": "Seen", "status": "True"}]}}).to_string();
     let patch = |config: &Path, more: &[&str], patch: &str| {
         let args = ["patch", "daemonset/kubeguard-bad", "-n", judged, "--type=merge", "-p", patch];
@@ -222,9 +222,9 @@ fn reviews(plane: &ControlPlane, place: &Place, tenant: &Path) {
 }
 
 /// The quota needs no policy: a tenant's first DaemonSet is one too many.
-fn quota(plane: &ControlPlane, place: &Place, tenant: &Path) {
+fn quota(plane: &ControlPlane, spaces: &Place, tenant: &Path) {
     let bundle = kubeguard_core::policies::bundle("daemonset-quota").expect("the bundle");
-    plane.run(&["delete", "daemonset/kubeguard-bad", "-n", &place.judged]);
-    apply(plane, bundle, &place.settings, Stage::Deny);
-    enforced(place, bundle, tenant);
+    plane.run(&["delete", "daemonset/kubeguard-bad", "-n", &spaces.judged]);
+    apply(plane, bundle, &spaces.settings, Stage::Deny);
+    enforced(spaces, bundle, tenant);
 }

@@ -174,7 +174,6 @@ impl Reading {
                 self.builder.add(object);
                 true
             }
-            Fact::Served => true,
             Fact::Deployment => self.typed::<kinds::Deployment>(item, &api_version),
             Fact::ReplicaSet => self.typed::<kinds::ReplicaSet>(item, &api_version),
             Fact::StatefulSet => self.typed::<kinds::StatefulSet>(item, &api_version),
@@ -206,7 +205,7 @@ impl Reading {
             Fact::ClusterRole => self.typed::<kinds::ClusterRole>(item, &api_version),
             Fact::ClusterRoleBinding => self.typed::<kinds::ClusterRoleBinding>(item, &api_version),
             Fact::PodMetrics => self.typed::<kinds::PodMetrics>(item, &api_version),
-            // The optional kinds, above.
+            // What is served is no list; the optional kinds are handled above.
             _ => true,
         }
     }

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "json! makes values where they are used")]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "json! makes values where they are used")]
+
 use serde_json::{Value, json};
 
 use crate::audit::facts::{Builder, Facts, Origin};
@@ -71,10 +73,10 @@ fn an_index_has_its_own_tries_and_the_job_its_own_losses() {
     assert_eq!((first.0, first.1), (Ends::Progressing, Some(true)), "{}", first.2);
     assert!(first.2.contains("attempt 2 of 2 of index 0"), "{}", first.2);
     let again = merged(index(0), json!({"batch.kubernetes.io/job-index-failure-count": "1"}));
-    let [_, lost] = both(&world("Never", INDEXED(each.clone()), json!({}), again.clone()));
-    assert_eq!((lost.0, lost.1), (Ends::Progressing, Some(false)), "{}", lost.2);
-    let last = json!({"completedIndexes": "1,2", "succeeded": 2});
-    let [_, last] = both(&world("Never", INDEXED(each.clone()), last, again.clone()));
+    let [_, beyond] = both(&world("Never", INDEXED(each.clone()), json!({}), again.clone()));
+    assert_eq!((beyond.0, beyond.1), (Ends::Progressing, Some(false)), "{}", beyond.2);
+    let final_index = json!({"completedIndexes": "1,2", "succeeded": 2});
+    let [_, last] = both(&world("Never", INDEXED(each.clone()), final_index, again.clone()));
     assert_eq!((last.0, last.1), (Ends::Failed, Some(false)), "{}", last.2);
     let few = merged(each.clone(), json!({"maxFailedIndexes": 1}));
     let [_, many] = both(&world("Never", INDEXED(few), json!({"failedIndexes": "2"}), again));

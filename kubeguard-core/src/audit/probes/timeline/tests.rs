@@ -1,5 +1,7 @@
 //! The golden lines of the document and the kubelet's edges.
 
+#![expect(clippy::needless_pass_by_value, reason = "json! makes values where they are used")]
+
 use serde_json::json;
 
 use super::*;
@@ -32,14 +34,14 @@ fn told(timeline: &Timeline) -> Vec<String> {
     timeline.events.iter().map(|event| format!("{} {:?}", event.at, event.means)).collect()
 }
 
-fn seen() -> Option<StartTimes> {
-    Some(StartTimes { p50: 12, p95: 26, max: 30, count: 20 })
+fn seen() -> StartTimes {
+    StartTimes { p50: 12, p95: 26, max: 30, count: 20 }
 }
 
 #[test]
 fn equal_probes_of_a_hang_flip_together_and_the_order_is_not_certain() {
     let spec = pod(json!({"livenessProbe": probe(json!({})), "readinessProbe": probe(json!({}))}));
-    let question = Question { observed: seen(), services: vec!["web".to_owned()], ..Question::of(Fault::Hang) };
+    let question = Question { observed: Some(seen()), services: vec!["web".to_owned()], ..Question::of(Fault::Hang) };
     let timeline = of(spec, &question);
     assert_eq!(
         told(&timeline),
