@@ -200,9 +200,9 @@ impl<'a, 's> Building<'a, 's> {
                 Err(reason) => why.push(reason),
             }
         }
-        if readiness && !liveness && self.is_overtaken(name) {
-            bad_liveness.push("PA301");
-            liveness = true;
+        if readiness && !liveness {
+            bad_liveness = self.spoiled(name);
+            liveness = !bad_liveness.is_empty();
         }
         if startup {
             let reason = lacks(&bad_startup);
@@ -240,11 +240,16 @@ impl<'a, 's> Building<'a, 's> {
         )
     }
 
-    /// Returns whether liveness would flip before the readiness that was just written.
-    fn is_overtaken(&self, name: &str) -> bool {
+    /// Returns what is wrong with a liveness probe, which was right alone, beside the readiness that was just written.
+    fn spoiled(&self, name: &str) -> Vec<&'static str> {
         let carrier = Carrier { spec: &self.spec, ..self.carrier };
-        let fired = judged(self.facts, carrier, self.wish);
-        fired.iter().any(|fired| fired.rule == "PA301" && fired.container.as_deref() == Some(name))
+        let about = |fired: &Fired| {
+            fired.container.as_deref() == Some(name)
+                && (fired.rule == "PA301" || fired.probe == Some(ProbeKind::Liveness.word()))
+                && !fired.rule.starts_with("PA40")
+                && fired.severity >= Severity::Medium
+        };
+        judged(self.facts, carrier, self.wish).into_iter().filter(about).map(|fired| fired.rule).collect()
     }
 
     /// Returns the liveness numbers beside the readiness that there will be.

@@ -208,6 +208,20 @@ fn a_start_that_outlasts_the_rollouts_deadline_raises_it() {
     assert_eq!(all[0].patch["spec"]["progressDeadlineSeconds"], 500 + 8 + 60);
 }
 
+#[test]
+fn a_liveness_that_the_new_readiness_makes_wrong_is_written_anew_or_said_to_be_left() {
+    let live = |path: &str| {
+        json!({"name": "app", "image": "example/app:1", "ports": [{"containerPort": 8080}],
+        "livenessProbe": {"httpGet": {"port": 8080, "path": path}, "timeoutSeconds": 3, "failureThreshold": 4}})
+    };
+    let of = |path| suggested(&[web(live(path), json!({})), service(json!({"port": 80, "targetPort": 8080}))], false);
+    let ready = of("/ready");
+    let written: Vec<&str> = ready[0].containers.iter().flat_map(|it| &it.probes).map(|probe| probe.probe).collect();
+    assert!(written.contains(&"liveness") || !ready[0].left.is_empty(), "{ready:#?}");
+    let clean = of("/livez");
+    assert!(clean[0].left.is_empty(), "{clean:#?}");
+}
+
 fn handler() -> BoxedStrategy<Value> {
     let port =
         prop_oneof![Just(json!(8080)), Just(json!(9090)), Just(json!("http")), Just(json!("nope")), Just(json!(7))];
