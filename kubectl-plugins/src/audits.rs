@@ -18,7 +18,7 @@ use kubeguard_core::access::Environment;
 use kubeguard_core::audit::gather::Scope;
 use kubeguard_core::audit::probes::blast as radius;
 use kubeguard_core::audit::snapshot::record;
-use kubeguard_core::audit::{AuditReport, Rule, Selection, audit, needs, rules};
+use kubeguard_core::audit::{AuditReport, Audited, Rule, Selection, Suppressed, audited, needs, rules};
 use kubeguard_core::error::{Error, Result};
 use kubeguard_core::pods::SidecarTable;
 
@@ -27,8 +27,8 @@ use self::args::{
 };
 use crate::cli::ChatterArgs;
 use crate::exit::ExitCode;
-use crate::explain::show;
 use crate::output::audit::{AuditFormat, Frame, RuleRow};
+use crate::start;
 use crate::terminal::Terminal;
 
 pub(crate) use self::timeline::{TimelineReport, Told};
@@ -50,7 +50,8 @@ pub fn zombie_jobs() -> std::process::ExitCode {
     run::<ZombieJobs>(
         |args| &args.chatter,
         async |args, terminal| {
-            let who = Who { name: "kubectl zombie-jobs", binary: "kubectl-zombie_jobs", family: "ZJ" };
+            let who =
+                Who { name: "kubectl zombie-jobs", binary: "kubectl-zombie_jobs", family: "ZJ", kind: Some("job") };
             match &args.command {
                 Some(ZombieCommand::Sidecars(asked)) => {
                     sidecars::run(asked, &args.audit.access, who.binary, terminal).await
@@ -75,8 +76,12 @@ pub fn probe_audit() -> std::process::ExitCode {
             Some(ProbeCommand::Timeline(asked)) => timeline::run(asked, terminal).await,
             Some(ProbeCommand::Suggest(asked)) => suggest::run(asked, terminal).await,
             None => {
-                judge(&args.audit, Who { name: "kubectl probe-audit", binary: PROBE_AUDIT, family: "PA" }, terminal)
-                    .await
+                judge(
+                    &args.audit,
+                    Who { name: "kubectl probe-audit", binary: PROBE_AUDIT, family: "PA", kind: None },
+                    terminal,
+                )
+                .await
             }
         },
     )
@@ -89,7 +94,7 @@ pub fn guard() -> std::process::ExitCode {
         |args| &args.chatter,
         async |args, terminal| match &args.command {
             GuardCommand::Audit(asked) => {
-                judge(asked, Who { name: "kubectl guard audit", binary: GUARD, family: "" }, terminal).await
+                judge(asked, Who { name: "kubectl guard audit", binary: GUARD, family: "", kind: None }, terminal).await
             }
             GuardCommand::Rules(asked) => tell_rules(asked, terminal),
             GuardCommand::Snapshot(asked) => snapshot(asked, terminal).await,
@@ -110,9 +115,11 @@ struct Who {
     binary: &'static str,
     /// Its family; all where empty.
     family: &'static str,
+    /// What a bare name is the name of.
+    kind: Option<&'static str>,
 }
 
-/// Parses the arguments of this process and answers them.
+/// Parses the arguments of this process and answers them, until it is done or interrupted.
 #[expect(clippy::needless_pass_by_value, reason = "the types of a closure behind a reference are not inferred")]
 fn run<A: CommandFactory + FromArgMatches>(
     chatter: impl Fn(&A) -> &ChatterArgs,
@@ -122,34 +129,12 @@ fn run<A: CommandFactory + FromArgMatches>(
     // A command whose help says more has its own.
     let told = command.get_after_help().is_some();
     let command = if told { command } else { command.after_help(EXIT_CODES) };
-    let args = match command.try_get_matches().and_then(|matches| A::from_arg_matches(&matches)) {
-        Ok(args) => args,
-        Err(error) => {
-            drop(error.print());
-            return u8::try_from(error.exit_code()).unwrap_or(ExitCode::NoAnswer.code()).into();
-        }
-    };
-    chatter(&args).start_logging();
-    let terminal = Terminal::new(chatter(&args).color, chatter(&args).quiet, chatter(&args).verbose > 0);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            terminal.complain(&format!("error: cannot start: {error}"));
-            return ExitCode::NoAnswer.into();
-        }
-    };
-    let ended = runtime.block_on(async {
+    start::run(command, chatter, async |args: &A, terminal| {
         tokio::select! {
-            ended = answer(&args, terminal) => ended,
-            _ = tokio::signal::ctrl_c() => Ok(ExitCode::Interrupted),
+            ended = answer(args, terminal) => ended,
+            () = start::interrupted() => Ok(ExitCode::Interrupted),
         }
-    });
-    let code = ended.unwrap_or_else(|error| {
-        show(terminal, &error);
-        ExitCode::NoAnswer
-    });
-    runtime.shutdown_background();
-    if Terminal::has_lost_an_answer() { ExitCode::NoAnswer.into() } else { code.into() }
+    })
 }
 
 fn usage(problem: impl Into<String>, hint: impl Into<String>) -> Error {
@@ -170,26 +155,44 @@ fn selected(asked: &AuditCommandArgs, who: Who) -> Result<Vec<&'static Rule>> {
 
 async fn judge(asked: &AuditCommandArgs, who: Who, terminal: Terminal) -> Result<ExitCode> {
     let chosen = selected(asked, who)?;
-    let wanted = needs(chosen.iter().copied());
+    let named = ask::named(&asked.names, who.kind)?;
+    let wanted = ask::with_named(needs(chosen.iter().copied()), &named)?;
     if asked.print_rbac {
         terminal.answer(&wanted.rbac(asked.scope.namespace.as_deref()));
         return Ok(ExitCode::Yes);
     }
-    let policy = asked.policy()?;
+    let mut policy = asked.policy()?;
     let read = facts::read(&asked.scope, &asked.access, who.binary, &wanted).await?;
     for note in read.facts.notes() {
         tracing::info!("{note}");
     }
     let now = asked.now.or(read.now).unwrap_or_else(Timestamp::now);
-    let report = audit(&read.facts, &chosen, &policy, now);
+    policy.only = ask::only(&named, &read.facts)?;
+    let Audited { report, suppressed, .. } = audited(&read.facts, &chosen, &policy, now);
     if report.summary.objects == 0 && report.complete {
         terminal.say("nothing that these rules judge was found");
     }
     // A picture of what falls with what, where the rules that were asked for have read what it takes.
     let pictured = asked.audit.output == AuditFormat::Html && chosen.iter().any(|rule| rule.id == "PA607");
     let picture = pictured.then(|| blast::of_all(&read.facts, &policy, now));
-    answer(asked, who, &chosen, &report, (now, picture.as_ref()), terminal);
+    let beside = Beside { now, suppressed: &suppressed, picture: picture.as_ref() };
+    answer(asked, who, &chosen, &report, beside, terminal);
     Ok(asked.audit.code(&report))
+}
+
+/// What belongs to a report and is not in it.
+#[derive(Clone, Copy)]
+struct Beside<'a> {
+    now: Timestamp,
+    suppressed: &'a [Suppressed],
+    picture: Option<&'a radius::BlastReport>,
+}
+
+impl Beside<'_> {
+    /// Nothing beside a report of that time.
+    const fn at(now: Timestamp) -> Self {
+        Self { now, suppressed: &[], picture: None }
+    }
 }
 
 /// Writes a report; tells whether anybody still reads.
@@ -198,16 +201,17 @@ fn answer(
     who: Who,
     chosen: &[&Rule],
     report: &AuditReport,
-    (now, picture): (Timestamp, Option<&radius::BlastReport>),
+    beside: Beside<'_>,
     terminal: Terminal,
 ) -> bool {
     let rows: Vec<RuleRow<'_>> = chosen.iter().map(|rule| row(rule)).collect();
     let frame = Frame {
-        blast: picture,
+        suppressed: beside.suppressed,
+        blast: beside.picture,
         command: who.name,
         rules: &rows,
         fail_on: asked.audit.fail_on(),
-        taken_at: now,
+        taken_at: beside.now,
         kind: None,
         colour: terminal.colour(),
     };

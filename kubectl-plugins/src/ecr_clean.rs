@@ -20,11 +20,11 @@ mod screens;
 mod state;
 mod verify;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::CommandFactory;
 use kubeguard_core::error::{Error, Result};
 
 use crate::exit::ExitCode;
-use crate::explain::show;
+use crate::start;
 use crate::terminal::Terminal;
 use args::{Args, Command};
 
@@ -73,61 +73,27 @@ pub fn command() -> clap::Command {
 /// Runs the plugin with the arguments of this process.
 #[must_use]
 pub fn run() -> std::process::ExitCode {
-    let args = match command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches)) {
-        Ok(args) => args,
-        Err(error) => {
-            drop(error.print());
-            return u8::try_from(error.exit_code()).unwrap_or(ExitCode::NoAnswer.code()).into();
-        }
-    };
-    args.chatter.start_logging();
-    let terminal = Terminal::new(args.chatter.color, args.chatter.quiet, args.chatter.verbose > 0);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            terminal.complain(&format!("error: cannot start: {error}"));
-            return ExitCode::NoAnswer.into();
-        }
-    };
-    let answer = runtime.block_on(async {
-        tokio::select! {
-            answer = answer(&args, terminal) => answer,
-            () = end(&args, terminal) => Ok(ExitCode::Interrupted),
-        }
-    });
-    let code = answer.unwrap_or_else(|error| {
-        show(terminal, &error);
-        ExitCode::NoAnswer
-    });
-    runtime.shutdown_background();
-    if Terminal::has_lost_an_answer() { ExitCode::NoAnswer.into() } else { code.into() }
+    start::run(
+        command(),
+        |args: &Args| &args.chatter,
+        async |args, terminal| {
+            tokio::select! {
+                answer = answer(args, terminal) => answer,
+                () = end(args, terminal) => Ok(ExitCode::Interrupted),
+            }
+        },
+    )
 }
 
 /// Waits until somebody wants the command to end. An apply finishes its call in flight, and ends at once when it is
 /// asked again: what it did is in its journal.
 async fn end(args: &Args, terminal: Terminal) {
-    interrupted().await;
+    start::interrupted().await;
     if matches!(args.command, Command::Apply(_)) {
         apply::end_soon();
         terminal.say("ending after the call in flight; once more ends at once");
-        interrupted().await;
+        start::interrupted().await;
     }
-}
-
-/// Waits for Ctrl-C, or for the signal by which a CI system or a cluster ends a process.
-async fn interrupted() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut end) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = end.recv() => {}
-            }
-            return;
-        }
-    }
-    drop(tokio::signal::ctrl_c().await);
 }
 
 async fn answer(args: &Args, terminal: Terminal) -> Result<ExitCode> {

@@ -11,6 +11,7 @@ mod explain;
 mod guard;
 mod live;
 mod output;
+mod start;
 mod terminal;
 pub mod wait_deploy;
 

@@ -11,7 +11,7 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::access::{Cluster, Environment};
 use kubeguard_core::error::{Error, Failure, Result};
@@ -29,9 +29,9 @@ pub use self::complete::complete;
 use crate::cli::{AccessArgs, ChatterArgs, ScopeArgs};
 use crate::duration;
 use crate::exit::ExitCode;
-use crate::explain;
 use crate::live::{Moment, Progress};
 use crate::output::{Format, Show, not_judged};
+use crate::start;
 use crate::terminal::Terminal;
 
 const NAME: &str = "kubectl wait-deploy";
@@ -128,33 +128,7 @@ pub fn command() -> clap::Command {
 /// Runs the plugin with the arguments of this process.
 #[must_use]
 pub fn run() -> std::process::ExitCode {
-    let matches = match command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches)) {
-        Ok(args) => args,
-        Err(error) => {
-            // clap's own codes: 0 for help and version, 2 for wrong usage, as the contract says.
-            drop(error.print());
-            return u8::try_from(error.exit_code()).unwrap_or(ExitCode::NoAnswer.code()).into();
-        }
-    };
-    matches.chatter.start_logging();
-    let terminal = Terminal::new(matches.chatter.color, matches.chatter.quiet, matches.chatter.verbose > 0);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            terminal.complain(&format!("error: cannot start: {error}"));
-            return ExitCode::NoAnswer.into();
-        }
-    };
-    let code = match runtime.block_on(answer(&matches, terminal)) {
-        Ok(code) => code,
-        Err(error) => {
-            explain::show(terminal, &error);
-            ExitCode::NoAnswer.code()
-        }
-    };
-    // Connections that are still open must not hold the process.
-    runtime.shutdown_background();
-    if Terminal::has_lost_an_answer() { ExitCode::NoAnswer.into() } else { code.into() }
+    start::run(command(), |args: &Args| &args.chatter, answer)
 }
 
 async fn answer(args: &Args, terminal: Terminal) -> Result<u8> {
@@ -242,7 +216,7 @@ async fn live(
         let tool = format!("{BINARY}/{}", env!("CARGO_PKG_VERSION"));
         wait = wait.record(Box::new(to), &file, &tool, &arguments());
     }
-    let mut stop = std::pin::pin!(stopped());
+    let mut stop = std::pin::pin!(start::interrupted());
     let ended = loop {
         tokio::select! {
             update = wait.next() => match update {
@@ -302,22 +276,6 @@ fn arguments() -> Vec<String> {
         }
     }
     kept
-}
-
-/// Resolves when somebody asks the process to end: Ctrl-C, or a polite kill.
-async fn stopped() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut term) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = term.recv() => {}
-            }
-            return;
-        }
-    }
-    drop(tokio::signal::ctrl_c().await);
 }
 
 fn replay(args: &Args, path: &std::path::Path, writer: &dyn Show, terminal: Terminal) -> Result<u8> {

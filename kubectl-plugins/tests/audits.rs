@@ -44,11 +44,120 @@ impl World {
             "kubectl-zombie_jobs" => env!("CARGO_BIN_EXE_kubectl-zombie_jobs"),
             _ => env!("CARGO_BIN_EXE_kubectl-probe_audit"),
         });
-        command.args(args.split(' ')).current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
+        command.args(args.split_whitespace()).current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
         let output = command.env("KUBECONFIG", self.0.path().join("kubeconfig")).output().unwrap();
         let part = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         format!("{}\n{}{}", output.status.code().unwrap_or(-1), part(&output.stdout), part(&output.stderr))
     }
+}
+
+#[test]
+fn what_is_named_is_judged_alone() {
+    let world = World::new();
+    world.write("api.yaml", &WEB.replace("name: web", "name: api"));
+    let told = |args: &str| world.run("kubectl-probe_audit", &format!("{args} -f . --select PA201 -o name"));
+    assert_eq!(told(""), "1\ndeployment.apps/api\ndeployment.apps/web\n");
+    assert_eq!(told("deploy/web"), "1\ndeployment.apps/web\n");
+    assert_eq!(told("deployments.apps web api"), "1\ndeployment.apps/api\ndeployment.apps/web\n");
+    let report = world.run("kubectl-guard", "audit deploy/web -f . -o json");
+    let report: Value = serde_json::from_str(report.split_once('\n').unwrap().1).unwrap();
+    assert_eq!(report["summary"]["objects"], 1);
+    assert!(report["items"].as_array().unwrap().iter().all(|item| item["object"]["name"] == "web"));
+    // A name that is not there is no clean bill of health.
+    assert_snapshot!(told("deploy/wbe"), @r#"
+    2
+    error: no deployment is called "wbe" in what was read
+    try: did you mean web?
+    "#);
+    assert_snapshot!(told("web"), @r#"
+    2
+    error: "web" does not say of which kind
+    try: write TYPE/NAME for each, or one TYPE and its names
+    "#);
+    assert_snapshot!(told("deplyo/web"), @r#"
+    2
+    error: no kind is called "deplyo"
+    try: name it as kubectl does: deploy/web, sts/db, ds/agent, job/load, pod/x
+    "#);
+    assert_snapshot!(told("role/web"), @r"
+    2
+    error: no rule that was asked for looks at roles
+    try: kubectl guard rules says what each of them reads
+    ");
+}
+
+#[test]
+fn a_cron_job_that_is_named_is_judged_with_its_jobs_and_a_bare_name_is_a_job() {
+    let world = World::new();
+    let job = |name: &str, owner: &str| {
+        json!({"apiVersion": "batch/v1", "kind": "Job",
+            "metadata": {"name": name, "namespace": "team", "uid": name, "creationTimestamp": "2026-11-22T00:00:00Z",
+                "ownerReferences": [{"apiVersion": "batch/v1", "kind": "CronJob", "name": owner, "uid": owner, "controller": true}]},
+            "spec": {"suspend": true, "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "a:1"}]}}},
+            "status": {"conditions": [{"type": "Suspended", "status": "True", "lastTransitionTime": "2026-11-22T00:00:00Z"}]}})
+    };
+    let cron = |name: &str| {
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name, "namespace": "team", "uid": name},
+            "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never",
+                "containers": [{"name": "a", "image": "a:1"}]}}}}}})
+    };
+    let all = json!({"apiVersion": "v1", "kind": "List", "items":
+        [job("report-1", "report"), job("report-2", "report"), job("load-1", "load"), cron("report"), cron("load")]});
+    world.write("jobs.json", &all.to_string());
+    let told = |names: &str| {
+        let args = format!("{names} -f jobs.json --select ZJ401 -o name --fail-on never --now 2026-12-22T00:00:00Z");
+        world.run("kubectl-zombie_jobs", args.trim())
+    };
+    assert_eq!(told(""), "0\njob.batch/load-1\njob.batch/report-1\njob.batch/report-2\n");
+    assert_eq!(told("report-2"), "0\njob.batch/report-2\n");
+    assert_eq!(told("cj/report"), "0\njob.batch/report-1\njob.batch/report-2\n");
+    assert_eq!(told("cronjob report load"), told(""));
+    assert_snapshot!(told("report"), @r#"
+    2
+    error: no job is called "report" in what was read
+    try: check the name and the namespace (-n, -A)
+    "#);
+}
+
+#[test]
+fn what_is_accepted_is_a_suppressed_result_of_sarif_with_its_reason() {
+    let results = |world: &World, args: &str| {
+        let said = world.run("kubectl-probe_audit", args);
+        let sarif: Value = serde_json::from_str(said.split_once('\n').unwrap().1).unwrap();
+        sarif["runs"][0]["results"].as_array().cloned().unwrap_or_default()
+    };
+    let world = World::new();
+    let args = "-f web.yaml --select PA201 -o sarif --now 2026-11-22T10:00:00Z";
+    assert_eq!(results(&world, args)[0].get("suppressions"), None);
+    let list = |until: &str| {
+        format!(
+            "apiVersion: kubeguard.dev/v1\nkind: IgnoreList\nitems: [{{rule: PA2, until: \"{until}\", because: old}}]\n"
+        )
+    };
+    world.write("ignore.yaml", &list("2027-01-31"));
+    let by_file = results(&world, &format!("{args} --ignore-file ignore.yaml"));
+    assert_eq!(by_file.len(), 1);
+    assert_eq!(
+        by_file[0]["suppressions"],
+        json!([{"kind": "external", "status": "accepted", "justification": "old",
+            "properties": {"until": "2027-01-31T23:59:59.999999999Z"}}])
+    );
+    // One that is over accepts nothing.
+    world.write("ignore.yaml", &list("2026-11-21"));
+    let over = results(&world, &format!("{args} --ignore-file ignore.yaml"));
+    assert!(over.iter().all(|result| result.get("suppressions").is_none()), "{over:#?}");
+    let annotated = WEB.replace(
+        "name: web, namespace: team",
+        "name: web, namespace: team, annotations: {kubeguard.dev/ignore: \"PA201 because=no port yet\"}",
+    );
+    world.write("web.yaml", &annotated);
+    world.write("ignore.yaml", &list("2027-01-31"));
+    // What stands nearest says why.
+    let both = results(&world, &format!("{args} --ignore-file ignore.yaml"));
+    assert_eq!(
+        both[0]["suppressions"],
+        json!([{"kind": "inSource", "status": "accepted", "justification": "no port yet"}])
+    );
 }
 
 #[test]

@@ -333,7 +333,7 @@ fn a_timeline_says_when_with_its_arithmetic() {
     for (question, says) in [
         ("timeline -f shop.yaml deploy/nope", "no deployment is called \"nope\""),
         ("timeline -f shop.yaml nope/web", "no kind is called \"nope\""),
-        ("timeline -f shop.yaml web", "names no workload"),
+        ("timeline -f shop.yaml web", "does not say of which kind"),
         ("timeline -f shop.yaml deploy/web --container nope", "has no container \"nope\""),
         ("timeline -f shop.yaml deploy/web --for 100ms", "less than a second"),
     ] {

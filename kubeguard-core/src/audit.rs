@@ -25,7 +25,7 @@ pub mod text;
 
 use std::sync::LazyLock;
 
-pub use engine::{Audited, audit, audited};
+pub use engine::{Audited, Suppressed, audit, audited};
 pub use facts::{Builder, Facts, Gap, Origin};
 pub use needs::{Fact, Need, Needs, needs, union};
 pub use report::{AuditReport, Evidence, Finding, ObjectName, Proof, Remedy, Severity, Skipped, Summary};

@@ -156,6 +156,9 @@ pub(super) struct AuditScopeArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AuditCommandArgs {
+    /// What is judged, with what it makes, as in deploy/web, cronjob/report, pod x; a bare name is a job for zombie-jobs [default: all]
+    #[arg(value_name = "TYPE/NAME")]
+    pub(super) names: Vec<String>,
     /// Rules that run: ids, or what ids begin with; repeatable
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(super) select: Vec<String>,

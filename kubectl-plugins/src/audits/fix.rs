@@ -7,21 +7,21 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use kubeguard_core::audit::jobs::fix::{self, Act, Applying, DryRun, FixItem, FixReport, Plan};
-use kubeguard_core::audit::{AuditReport, Facts, Rule, audit};
+use kubeguard_core::audit::{Rule, audit};
 use kubeguard_core::error::Result;
 
 pub(super) use self::args::{FixArgs, HELP};
 use super::args::AuditCommandArgs;
-use super::{ALWAYS, Who, facts, selected, usage};
+use super::{ALWAYS, Who, ask, facts, selected, usage};
 use crate::exit::ExitCode;
 use crate::output::audit::AuditFormat;
-use crate::terminal::{Terminal, printable};
+use crate::terminal::Terminal;
 
 /// Carries out what findings lead to, or shows it.
 pub(super) async fn run(asked: &AuditCommandArgs, wanted: &FixArgs, who: Who, terminal: Terminal) -> Result<ExitCode> {
     let Some(fix) = wanted.fix() else {
         return Err(usage(
-            "names, --yes, --dry-run, --max and --timeout are for --fix",
+            "--yes, --dry-run, --max and --timeout are for --fix",
             "kubectl zombie-jobs --fix quit --dry-run=client; subcommands come first: kubectl zombie-jobs sidecars -A",
         ));
     };
@@ -35,13 +35,14 @@ pub(super) async fn run(asked: &AuditCommandArgs, wanted: &FixArgs, who: Who, te
         let known = known.collect::<Vec<_>>().join(", ");
         return Err(usage(format!("no rule is left whose findings --fix {} acts on", fix.word()), known));
     }
-    let needs = fix.needs(chosen.iter().copied());
+    let named = ask::named(&asked.names, who.kind)?;
+    let needs = ask::with_named(fix.needs(chosen.iter().copied()), &named)?;
     if asked.print_rbac {
         let namespace = asked.scope.namespace.as_deref();
         terminal.answer(&(needs.rbac(namespace) + &screen::rbac(fix, namespace)));
         return Ok(ExitCode::Yes);
     }
-    let policy = asked.policy()?;
+    let mut policy = asked.policy()?;
     let started = Instant::now();
     let read = facts::read(&asked.scope, &asked.access, who.binary, &needs).await?;
     let base = asked.now.or(read.now).unwrap_or_else(Timestamp::now);
@@ -50,8 +51,11 @@ pub(super) async fn run(asked: &AuditCommandArgs, wanted: &FixArgs, who: Who, te
         let since = SignedDuration::try_from(started.elapsed()).unwrap_or(SignedDuration::ZERO);
         if fixed { base } else { base.checked_add(since).unwrap_or(base) }
     };
-    let mut report = audit(&read.facts, &chosen, &policy, base);
-    narrow(&mut report, &read.facts, &wanted.names, terminal)?;
+    policy.only = ask::only(&named, &read.facts)?;
+    let report = audit(&read.facts, &chosen, &policy, base);
+    for named in named.iter().filter(|named| !report.items.iter().any(|finding| named.is_about(finding))) {
+        terminal.say(&format!("{}: nothing is known that could be fixed", named.word()));
+    }
     let plan = fix::plan(&read.facts, &chosen, &policy, &report, (fix, wanted.max), base);
     let all = asked.scope.all_namespaces;
     let due = plan.due().count();
@@ -99,39 +103,6 @@ fn check(asked: &AuditCommandArgs, wanted: &FixArgs) -> Result<()> {
             "nobody can be asked here whether that shall be done",
             "--yes does it without asking, --dry-run=client shows what would be done",
         ));
-    }
-    Ok(())
-}
-
-/// Leaves the findings about what was named.
-fn narrow(report: &mut AuditReport, facts: &Facts, names: &[String], terminal: Terminal) -> Result<()> {
-    if names.is_empty() {
-        return Ok(());
-    }
-    let mut found = vec![false; names.len()];
-    report.items.retain(|finding| {
-        let cron = finding.details.get("cronJob").and_then(|name| name.as_str());
-        let about = |name: &str| {
-            args::is_named(name, &finding.object.kind, &finding.object.name)
-                || cron.is_some_and(|cron| args::is_named(name, "CronJob", cron) && name.contains('/'))
-        };
-        let mut wanted = false;
-        for (name, found) in names.iter().zip(&mut found) {
-            let hit = about(name);
-            *found |= hit;
-            wanted |= hit;
-        }
-        wanted
-    });
-    for name in names.iter().zip(found).filter(|(_, found)| !found).map(|(name, _)| name) {
-        let exists = facts.all().any(|object| args::is_named(name, object.kind(), &object.meta().name));
-        if !exists {
-            return Err(usage(
-                format!("nothing is called {}", printable(name)),
-                "the names of findings are jobs, as in job/report-1; -n says in which namespace they are",
-            ));
-        }
-        terminal.say(&format!("{}: nothing is known that could be fixed", printable(name)));
     }
     Ok(())
 }

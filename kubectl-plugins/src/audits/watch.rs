@@ -8,7 +8,7 @@ use kubeguard_core::audit::{AuditReport, Finding, Policy, Rule, audit, needs};
 use kubeguard_core::error::{Error, Failure, Result};
 
 use super::args::AuditCommandArgs;
-use super::{Who, answer, facts, selected, usage};
+use super::{Beside, Who, answer, ask, facts, selected, usage};
 use crate::duration::parse_limit;
 use crate::exit::ExitCode;
 use crate::explain::show;
@@ -50,13 +50,13 @@ pub(super) async fn run(asked: &AuditCommandArgs, who: Who, every: Duration, ter
         return Err(usage("--watch answers as table, wide, json, yaml or name", "-o json: a whole report per change"));
     }
     let chosen = selected(asked, who)?;
-    let policy = asked.policy()?;
-    let (first, at) = look(asked, who, &chosen, &policy).await?;
-    let mut goes_on = answer(asked, who, &chosen, &first, (at, None), terminal);
+    let mut policy = asked.policy()?;
+    let (first, at) = look(asked, who, &chosen, &mut policy).await?;
+    let mut goes_on = answer(asked, who, &chosen, &first, Beside::at(at), terminal);
     let mut before = first;
     while goes_on {
         tokio::time::sleep(every).await;
-        let (after, at) = match look(asked, who, &chosen, &policy).await {
+        let (after, at) = match look(asked, who, &chosen, &mut policy).await {
             Ok(found) => found,
             Err(error) if may_pass(&error) => {
                 show(terminal, &error);
@@ -67,9 +67,9 @@ pub(super) async fn run(asked: &AuditCommandArgs, who: Who, every: Duration, ter
         let changed = changes(&before, &after);
         if !changed.is_empty() {
             goes_on = match format {
-                AuditFormat::Json => answer(asked, who, &chosen, &after, (at, None), terminal),
+                AuditFormat::Json => answer(asked, who, &chosen, &after, Beside::at(at), terminal),
                 AuditFormat::Yaml => {
-                    terminal.answer("---\n") && answer(asked, who, &chosen, &after, (at, None), terminal)
+                    terminal.answer("---\n") && answer(asked, who, &chosen, &after, Beside::at(at), terminal)
                 }
                 AuditFormat::Name => terminal.answer(&names(&changed)),
                 _ => terminal.answer(&lines(&changed, &after, at)),
@@ -85,11 +85,17 @@ async fn look(
     asked: &AuditCommandArgs,
     who: Who,
     chosen: &[&Rule],
-    policy: &Policy,
+    policy: &mut Policy,
 ) -> Result<(AuditReport, Timestamp)> {
-    let wanted = needs(chosen.iter().copied());
+    let named = ask::named(&asked.names, who.kind)?;
+    let wanted = ask::with_named(needs(chosen.iter().copied()), &named)?;
     let read = facts::read(&asked.scope, &asked.access, who.binary, &wanted).await?;
     let now = asked.now.or(read.now).unwrap_or_else(Timestamp::now);
+    policy.only = match (ask::only(&named, &read.facts), &policy.only) {
+        // What was there when the watch began may go.
+        (Err(_), Some(_)) => Some(ask::still(&named, &read.facts)),
+        (only, _) => only?,
+    };
     Ok((audit(&read.facts, chosen, policy, now), now))
 }
 

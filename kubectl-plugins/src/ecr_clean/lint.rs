@@ -53,6 +53,7 @@ pub(super) async fn run(args: &Args, asked: &LintArgs, terminal: Terminal) -> Re
         taken_at: judged.now,
         kind: Some("Repository"),
         colour: terminal.colour(),
+        suppressed: &[],
         blast: None,
     };
     terminal.answer(&asked.audit.output.writer().report(&report, &frame));

@@ -39,6 +39,7 @@ pub(super) async fn run(args: &Args, asked: &VerifyArgs, terminal: Terminal) -> 
         taken_at: judged.now,
         kind: None,
         colour: terminal.colour(),
+        suppressed: &[],
         blast: None,
     };
     terminal.answer(&asked.audit.output.writer().report(&report, &frame));

@@ -13,7 +13,7 @@ mod table;
 use clap::ValueEnum;
 use jiff::Timestamp;
 use kubeguard_core::audit::probes::blast::BlastReport;
-use kubeguard_core::audit::{AuditReport, Finding, Severity};
+use kubeguard_core::audit::{AuditReport, Finding, Severity, Suppressed};
 
 use crate::terminal::{Style, printable};
 
@@ -75,6 +75,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) kind: Option<&'a str>,
     /// Lines for people have colour.
     pub(crate) colour: bool,
+    /// Findings that somebody accepted.
+    pub(crate) suppressed: &'a [Suppressed],
     /// What falls with what, for the page.
     pub(crate) blast: Option<&'a BlastReport>,
 }

@@ -9,7 +9,7 @@ use super::facts::{Carried, Facts, Link, Object};
 use super::needs::{Fact, Need};
 use super::report::{ObjectName, Proof, Severity};
 use super::rule::{Check, Context, Findings, Fold, Policy, Rule};
-use super::suppress::{Asked, Entry, Flaw, IGNORE, parse};
+use super::suppress::{Acceptance, Asked, Entry, Flaw, IGNORE, Place, parse};
 use crate::audit::text::Labels;
 use crate::models::declared;
 
@@ -146,32 +146,37 @@ impl<'a> Ignores<'a> {
         Self { entries: RefCell::new(entries), by_object, file: policy.ignore.entries.clone() }
     }
 
-    /// Returns whether the object's own annotation accepts a finding.
-    pub(super) fn of_object(&self, object: &dyn Object, asked: &Asked<'_>, now: Timestamp) -> bool {
+    /// Returns why the object's own annotation accepts a finding.
+    pub(super) fn of_object(&self, object: &dyn Object, asked: &Asked<'_>, now: Timestamp) -> Option<Acceptance> {
         if self.by_object.is_empty() {
-            return false;
+            return None;
         }
         self.by_name(&object.object_name(), asked, now)
     }
 
-    fn by_name(&self, object: &ObjectName, asked: &Asked<'_>, now: Timestamp) -> bool {
+    fn by_name(&self, object: &ObjectName, asked: &Asked<'_>, now: Timestamp) -> Option<Acceptance> {
         let mut entries = self.entries.borrow_mut();
-        let mut accepted = false;
+        let mut accepted = None;
         for index in self.by_object.get(object).into_iter().flatten() {
             let Some(carried) = entries.get_mut(*index) else { continue };
-            if carried.entry.as_ref().is_ok_and(|entry| !entry.is_expired(now) && entry.matches(asked)) {
+            if let Ok(entry) = &carried.entry
+                && !entry.is_expired(now)
+                && entry.matches(asked)
+            {
                 carried.used = true;
-                accepted = true;
+                accepted = accepted.or_else(|| Some(entry.acceptance(Place::Annotation)));
             }
         }
         accepted
     }
 
-    /// Returns whether the objects of a chain, its namespace or the file accept a finding.
-    pub(super) fn accepts(&self, chain: &[Link<'_>], asked: &Asked<'_>, now: Timestamp) -> bool {
-        let mut accepted = false;
+    /// Returns why the objects of a chain, its namespace or the file accept a finding: what is nearest says it, and all
+    /// that match count as used.
+    pub(super) fn accepts(&self, chain: &[Link<'_>], asked: &Asked<'_>, now: Timestamp) -> Option<Acceptance> {
+        let mut accepted = None;
         for link in chain {
-            accepted |= self.by_name(&link.name, asked, now);
+            let by_link = self.by_name(&link.name, asked, now);
+            accepted = accepted.or(by_link);
         }
         let namespace = ObjectName {
             api_version: "v1".to_owned(),
@@ -179,9 +184,10 @@ impl<'a> Ignores<'a> {
             namespace: String::new(),
             name: asked.namespace.to_owned(),
         };
-        accepted |= self.by_name(&namespace, asked, now);
-        let fits = |entry: &Entry| !entry.is_expired(now) && entry.matches(asked);
-        accepted | self.file.iter().any(|(_, entry)| entry.as_ref().is_ok_and(fits))
+        let by_namespace = self.by_name(&namespace, asked, now);
+        let fits = |entry: &&Entry| !entry.is_expired(now) && entry.matches(asked);
+        let by_file = || self.file.iter().filter_map(|(_, entry)| entry.as_ref().ok()).find(fits);
+        accepted.or(by_namespace).or_else(|| by_file().map(|entry| entry.acceptance(Place::File)))
     }
 
     /// Finds entries that no finding of a rule that ran matches.

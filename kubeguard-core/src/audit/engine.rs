@@ -10,7 +10,7 @@ use super::facts::{Facts, Link, Object, Read};
 use super::needs::{Fact, Role};
 use super::report::{AuditReport, Evidence, Finding, ObjectName, PodCount, Skipped, Source, fingerprint};
 use super::rule::{Context, Draft, Findings, Fold, Policy, Rule, Whose, run};
-use super::suppress::Asked;
+use super::suppress::{Acceptance, Asked};
 
 /// A finding with what later steps ask of it.
 pub(super) struct Work<'a> {
@@ -19,7 +19,16 @@ pub(super) struct Work<'a> {
     pub(super) probe: Option<&'static str>,
     pub(super) rule: &'a Rule,
     chain: Vec<Link<'a>>,
-    suppressed: bool,
+    accepted: Option<Acceptance>,
+}
+
+/// A finding that somebody accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suppressed {
+    /// What would have been reported.
+    pub finding: Finding,
+    /// Why it is not.
+    pub acceptance: Acceptance,
 }
 
 /// What an audit says, and what it keeps beside the report.
@@ -27,8 +36,8 @@ pub(super) struct Work<'a> {
 pub struct Audited {
     /// The report.
     pub report: AuditReport,
-    /// Findings that somebody accepted, in their order.
-    pub suppressed: Vec<Finding>,
+    /// Findings that somebody accepted, in the order of findings.
+    pub suppressed: Vec<Suppressed>,
     /// Ids of rules that were judged.
     pub ran: Vec<&'static str>,
     /// Rules that do not fit the server or the source, and why; nobody is told unless asked.
@@ -70,7 +79,7 @@ pub fn audited(facts: &Facts, rules: &[&Rule], policy: &Policy, now: Timestamp) 
     let (works, suppressed) = suppress(works, &ignores, facts, &ran, policy, now);
     let (known, new): (Vec<_>, Vec<_>) =
         works.into_iter().partition(|work| !annotations::is_own(work.rule.id) && policy.baseline.knows(&work.finding));
-    let objects = objects(facts, &ran);
+    let objects = objects(facts, &ran, policy);
     let mut skipped = skips.finish();
     skipped.extend(facts.malformed().iter().map(|reason| Skipped {
         rules: Vec::new(),
@@ -89,18 +98,24 @@ pub fn audited(facts: &Facts, rules: &[&Rule], policy: &Policy, now: Timestamp) 
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     report.summary.suppressed = count(suppressed.len());
     report.summary.baseline = count(known.len());
-    let suppressed = AuditReport::new(suppressed, Vec::new(), 0).items;
     Audited { report, suppressed, ran: ran.iter().map(|rule| rule.id).collect(), not_applicable }
 }
 
 /// Returns how many objects were judged.
-fn objects(facts: &Facts, ran: &[&Rule]) -> u64 {
+fn objects(facts: &Facts, ran: &[&Rule], policy: &Policy) -> u64 {
     let mut kinds: BTreeSet<Fact> = ran.iter().flat_map(|rule| rule.check.subjects()).copied().collect();
     // Rules about everything judge what they read.
     for rule in ran.iter().filter(|rule| rule.check.subjects().is_empty()) {
         kinds.extend(rule.needs.iter().map(|need| need.fact));
     }
-    let sum: usize = kinds.into_iter().map(|fact| facts.count(fact)).sum();
+    let count = |fact| {
+        if policy.is_narrowed() {
+            facts.objects(fact).filter(|object| policy.wants(facts, *object)).count()
+        } else {
+            facts.count(fact)
+        }
+    };
+    let sum: usize = kinds.into_iter().map(count).sum();
     u64::try_from(sum).unwrap_or(u64::MAX)
 }
 
@@ -186,10 +201,10 @@ type Key = (ObjectName, Option<String>, Option<&'static str>, String);
 /// Puts findings of one rule on the objects that a person edits; those that are equal then become one.
 fn fold<'a>(context: &Context<'a>, drafts: Vec<Draft<'a>>, ignores: &Ignores<'a>, works: &mut Vec<Work<'a>>) {
     let rule = context.rule;
-    let mut groups: HashMap<Key, Vec<(Draft<'a>, bool)>> = HashMap::new();
+    let mut groups: HashMap<Key, Vec<(Draft<'a>, Option<Acceptance>)>> = HashMap::new();
     let mut chains: HashMap<ObjectName, Vec<Link<'a>>> = HashMap::new();
     for mut draft in drafts {
-        if !context.policy.wants(draft.at) {
+        if !context.policy.wants(context.facts, draft.at) {
             continue;
         }
         draft.proof = draft.proof.min(rule.proof);
@@ -206,16 +221,17 @@ fn fold<'a>(context: &Context<'a>, drafts: Vec<Draft<'a>>, ignores: &Ignores<'a>
             namespace: &object.namespace,
             name: &object.name,
         };
-        let accepted = at > 0 && draft.at.fact() == Fact::Pod && ignores.of_object(draft.at, &asked, context.now);
+        let own = at > 0 && draft.at.fact() == Fact::Pod;
+        let accepted = if own { ignores.of_object(draft.at, &asked, context.now) } else { None };
         let key = (object.clone(), draft.container.clone(), draft.probe, draft.key.clone());
         chains.entry(object).or_insert_with(|| chain.into_iter().skip(at).collect());
         groups.entry(key).or_default().push((draft, accepted));
     }
     for ((object, container, probe, key), mut group) in groups {
         group.sort_by(|(a, _), (b, _)| rank(a).cmp(&rank(b)));
-        let suppressed = group.iter().all(|(_, accepted)| *accepted);
-        if !suppressed {
-            group.retain(|(_, accepted)| !accepted);
+        let is_accepted = group.iter().all(|(_, accepted)| accepted.is_some());
+        if !is_accepted {
+            group.retain(|(_, accepted)| accepted.is_none());
         }
         let pods: BTreeSet<&str> = group
             .iter()
@@ -224,18 +240,18 @@ fn fold<'a>(context: &Context<'a>, drafts: Vec<Draft<'a>>, ignores: &Ignores<'a>
             .collect();
         let count = u64::try_from(pods.len()).unwrap_or(u64::MAX);
         let chain = chains.get(&object).cloned().unwrap_or_default();
-        let Some((draft, _)) = group.first() else { continue };
+        let Some((draft, accepted)) = group.first() else { continue };
         let is_pod = draft.at.fact() == Fact::Pod;
         let example = draft.at.meta().name.to_string();
         let pods = (is_pod && object.kind != "Pod").then_some(PodCount { count, example });
-        let draft = draft.clone();
+        let (draft, accepted) = (draft.clone(), accepted.clone());
         let root = chain.last().map_or_else(|| object.clone(), |link| link.name.clone());
         // Probe and key are both what tells findings of one container apart.
         let told_apart = [probe.unwrap_or_default(), key.as_str()].into_iter().filter(|part| !part.is_empty());
         let told_apart = told_apart.collect::<Vec<_>>().join("/");
         let print = fingerprint(rule.id, &root, container.as_deref(), &told_apart);
         let finding = finish(&draft, rule, object, &chain, pods, print);
-        works.push(Work { finding, root, probe, rule, chain, suppressed });
+        works.push(Work { finding, root, probe, rule, chain, accepted });
     }
 }
 
@@ -331,7 +347,7 @@ fn suppress<'a>(
     ran: &[&'a Rule],
     policy: &'a Policy,
     now: Timestamp,
-) -> (Vec<Work<'a>>, Vec<Finding>) {
+) -> (Vec<Work<'a>>, Vec<Suppressed>) {
     let (mut kept, mut suppressed) = (Vec::new(), Vec::new());
     for work in works {
         let Finding { rule, container, object, .. } = &work.finding;
@@ -343,10 +359,14 @@ fn suppress<'a>(
             namespace: &object.namespace,
             name: &object.name,
         };
-        let own = annotations::is_own(rule);
-        let accepted = !own && (work.suppressed || ignores.accepts(&work.chain, &asked, now));
-        if accepted { suppressed.push(work.finding) } else { kept.push(work) }
+        let by_others = || ignores.accepts(&work.chain, &asked, now);
+        let accepted = if annotations::is_own(rule) { None } else { work.accepted.clone().or_else(by_others) };
+        match accepted {
+            Some(acceptance) => suppressed.push(Suppressed { finding: work.finding, acceptance }),
+            None => kept.push(work),
+        }
     }
+    suppressed.sort_by(|a, b| a.finding.order(&b.finding));
     for rule in ran.iter().filter(|rule| rule.id == annotations::UNUSED) {
         let context = Context { facts, policy, now, rule };
         let mut findings = Findings::default();

@@ -425,6 +425,14 @@ impl Needs {
         self
     }
 
+    /// Returns these lists and the names of a kind's objects, which say who owns what.
+    #[must_use]
+    pub fn naming(mut self, fact: Fact) -> Self {
+        let listed = Listed { level: Level::Metadata, reach: Reach::Subject, narrow: "" };
+        self.lists.entry(fact).or_insert(listed);
+        self
+    }
+
     /// Returns the lists, by fact.
     pub fn iter(&self) -> impl Iterator<Item = (Fact, Listed)> {
         self.lists.iter().map(|(fact, listed)| (*fact, *listed))

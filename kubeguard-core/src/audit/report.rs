@@ -287,7 +287,7 @@ impl AuditReport {
     /// Puts findings in their order and counts them; complete where nothing was skipped.
     #[must_use]
     pub fn new(mut items: Vec<Finding>, mut skipped: Vec<Skipped>, objects: u64) -> Self {
-        items.sort_by(|a, b| key(a).cmp(&key(b)));
+        items.sort_by(Finding::order);
         skipped.sort();
         skipped.dedup();
         let mut summary = Summary { objects, ..Summary::default() };
@@ -327,6 +327,13 @@ impl AuditReport {
     #[must_use]
     pub fn fails(&self, fail_on: Option<Severity>) -> bool {
         fail_on.is_some_and(|fail_on| self.items.iter().any(|item| item.severity >= fail_on))
+    }
+}
+
+impl Finding {
+    /// Compares as a report sorts.
+    pub(super) fn order(&self, other: &Self) -> std::cmp::Ordering {
+        key(self).cmp(&key(other))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A rule is a row, and a small pure function over facts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -198,6 +198,8 @@ pub struct Policy {
     pub baseline: super::baseline::Baseline,
     /// Labels of the objects that are judged; all where empty.
     pub labels: Selector,
+    /// Objects that are judged, with everything that they make; all where it is absent, none where it is empty.
+    pub only: Option<BTreeSet<ObjectName>>,
     /// Numbers of the rule tables that differ.
     pub thresholds: Thresholds,
     /// What somebody measured.
@@ -205,8 +207,19 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Returns whether findings about an object are wanted: by its own labels, or by those of its pods.
-    pub(super) fn wants(&self, object: &dyn Object) -> bool {
+    /// Returns whether not all objects are judged.
+    pub(super) fn is_narrowed(&self) -> bool {
+        self.only.is_some() || !self.labels.is_empty()
+    }
+
+    /// Returns whether findings about an object are wanted: by its name or that of what makes it, and by its own labels
+    /// or those of its pods.
+    pub(super) fn wants(&self, facts: &Facts, object: &dyn Object) -> bool {
+        if let Some(only) = &self.only
+            && !facts.chain(object).iter().any(|link| only.contains(&link.name))
+        {
+            return false;
+        }
         if self.labels.is_empty() {
             return true;
         }

@@ -32,6 +32,26 @@ pub struct Entry {
     pub because: String,
 }
 
+/// Why a finding is accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Where somebody wrote it.
+    pub place: Place,
+    /// The reason that they gave.
+    pub because: String,
+    /// It ends then.
+    pub until: Option<Timestamp>,
+}
+
+/// Where a suppression is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In an annotation of an object.
+    Annotation,
+    /// In a file beside the objects.
+    File,
+}
+
 /// An entry that suppresses nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flaw {
@@ -63,6 +83,11 @@ impl Entry {
             && fits(&self.kind, Some(asked.kind))
             && fits(&self.namespace, Some(asked.namespace))
             && fits(&self.name, Some(asked.name))
+    }
+
+    /// Returns what it says of the findings that it matches.
+    pub(super) fn acceptance(&self, place: Place) -> Acceptance {
+        Acceptance { place, because: self.because.clone(), until: self.until }
     }
 
     /// Returns whether it has ended.

@@ -348,42 +348,40 @@ async fn whole(
     let is = |kind: &str| selection.resource.kind == kind && selection.resource.group.is_empty();
     let (is_pods, is_nodes) = (is(ImagePod::KIND), is(PlaceNode::KIND));
     let mut read = Whole { objects: 0, pages: 0, resource_version: String::new() };
-    let ask = async |next: &str| page(cluster, selection, next, is_pods || is_nodes).await;
-    let mut current = ask("").await?;
-    loop {
+    // A task of its own: where a runtime has a thread to spare, the next page is taken in beside this one.
+    let ask = |next: String| {
+        let (cluster, selection) = (cluster.clone(), selection.clone());
+        tokio::spawn(async move { page(&cluster, &selection, &next, is_pods || is_nodes).await })
+    };
+    let mut under_way = Some(ask(String::new()));
+    while let Some(task) = under_way.take() {
+        let current = task.await.unwrap_or_else(|error| Err(Failure::Answer(error.to_string())))?;
         read.pages += 1;
         read.resource_version = current.resource_version;
         let (items, next) = (current.items, current.next);
-        // The server makes the next page while this one is looked at.
-        let following = async { if next.is_empty() { None } else { Some(ask(&next).await) } };
-        let looked_at = async {
-            for (index, item) in items.into_iter().enumerate() {
-                let damaged = || Failure::Answer("an item cannot be read".to_owned());
-                if is_pods {
-                    collector.add_pod(&item.decode::<ImagePod>().ok_or_else(damaged)?);
-                } else if is_nodes {
-                    collector.add_node(&item.decode::<PlaceNode>().ok_or_else(damaged)?);
-                } else {
-                    let mut object = item.json().ok_or_else(damaged)?;
-                    // Items of a list leave out what the list says.
-                    if let Some(map) = object.as_object_mut() {
-                        map.insert("apiVersion".to_owned(), selection.resource.api_version().into());
-                        map.insert("kind".to_owned(), selection.resource.kind.clone().into());
-                    }
-                    collector.add(&object);
+        under_way = (!next.is_empty()).then(|| ask(next));
+        // Lets the request go out before this page keeps the thread.
+        tokio::task::yield_now().await;
+        for (index, item) in items.into_iter().enumerate() {
+            let damaged = || Failure::Answer("an item cannot be read".to_owned());
+            if is_pods {
+                collector.add_pod(&item.decode::<ImagePod>().ok_or_else(damaged)?);
+            } else if is_nodes {
+                collector.add_node(&item.decode::<PlaceNode>().ok_or_else(damaged)?);
+            } else {
+                let mut object = item.json().ok_or_else(damaged)?;
+                // Items of a list leave out what the list says.
+                if let Some(map) = object.as_object_mut() {
+                    map.insert("apiVersion".to_owned(), selection.resource.api_version().into());
+                    map.insert("kind".to_owned(), selection.resource.kind.clone().into());
                 }
-                read.objects += 1;
-                pages::give_way(index).await;
+                collector.add(&object);
             }
-            Ok::<(), Failure>(())
-        };
-        let (following, looked_at) = futures::future::join(following, looked_at).await;
-        looked_at?;
-        current = match following {
-            None => return Ok(read),
-            Some(page) => page?,
-        };
+            read.objects += 1;
+            pages::give_way(index).await;
+        }
     }
+    Ok(read)
 }
 
 /// Reads one page, several times where it may help.

@@ -38,9 +38,6 @@ Exit codes:
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Fix")]
 pub(in crate::audits) struct FixArgs {
-    /// Jobs that are acted on, as in report-1 or job/report-1 [default: all that findings name]
-    #[arg(value_name = "NAME")]
-    pub(super) names: Vec<String>,
     /// End what hangs; asks before it does
     #[arg(long, value_name = "HOW", value_enum)]
     fix: Option<How>,
@@ -77,7 +74,7 @@ enum Where {
 impl FixArgs {
     /// Returns whether any of them was given.
     pub(in crate::audits) fn is_asked(&self) -> bool {
-        self.fix.is_some() || !self.names.is_empty() || self.yes || self.dry_run.is_some()
+        self.fix.is_some() || self.yes || self.dry_run.is_some()
     }
 
     pub(super) fn fix(&self) -> Option<Fix> {
@@ -92,28 +89,5 @@ impl FixArgs {
             Where::Client => DryRun::Client,
             Where::Server => DryRun::Server,
         })
-    }
-}
-
-/// Returns whether a name given by a user is that of an object: `NAME`, `KIND/NAME`, as kubectl writes kinds.
-pub(super) fn is_named(given: &str, kind: &str, name: &str) -> bool {
-    let Some((of, given)) = given.split_once('/') else { return given == name };
-    let of = of.split('.').next().unwrap_or_default().to_lowercase();
-    let kind = kind.to_lowercase();
-    given == name && (of == kind || of.strip_suffix('s') == Some(kind.as_str()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn objects_are_named_with_or_without_their_kind() {
-        for given in ["a", "job/a", "jobs/a", "job.batch/a", "Job/a"] {
-            assert!(is_named(given, "Job", "a"), "{given}");
-        }
-        for given in ["b", "pod/a", "cronjob/a", "job/b", "job/"] {
-            assert!(!is_named(given, "Job", "a"), "{given}");
-        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Format: <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>.
 
+use kubeguard_core::audit::suppress::{Acceptance, Place};
 use kubeguard_core::audit::{AuditReport, Finding, Severity};
 use serde_json::{Value, json};
 
@@ -16,14 +17,20 @@ impl ShowAudit for Sarif {
         let mut rules: Vec<Value> = frame.rules.iter().map(rule).collect();
         let mut ids: Vec<&str> = frame.rules.iter().map(|rule| rule.id).collect();
         // A result must not point to a rule that is not listed.
-        for finding in &report.items {
+        let suppressed = frame.suppressed.iter().map(|suppressed| &suppressed.finding);
+        for finding in report.items.iter().chain(suppressed) {
             if !ids.contains(&finding.rule.as_str()) {
                 ids.push(&finding.rule);
                 let (name, severity) = (finding.name.as_str(), finding.severity);
                 rules.push(rule(&RuleRow { id: &finding.rule, name, severity, summary: name, remedy: "" }));
             }
         }
-        let results: Vec<Value> = report.items.iter().map(|finding| result(finding, &ids)).collect();
+        let mut results: Vec<Value> = report.items.iter().map(|finding| result(finding, &ids)).collect();
+        results.extend(frame.suppressed.iter().map(|suppressed| {
+            let mut result = result(&suppressed.finding, &ids);
+            result["suppressions"] = json!([suppression(&suppressed.acceptance)]);
+            result
+        }));
         let notes = not_judged(report).into_iter().map(|line| json!({"level": "warning", "message": {"text": line}}));
         let notes: Vec<Value> = notes.collect();
         let mut invocation = json!({"executionSuccessful": report.complete});
@@ -97,6 +104,19 @@ fn result(finding: &Finding, ids: &[&str]) -> Value {
         result["ruleIndex"] = index.into();
     }
     result
+}
+
+/// Returns why a result is not to be shown.
+fn suppression(acceptance: &Acceptance) -> Value {
+    let kind = match acceptance.place {
+        Place::Annotation => "inSource",
+        Place::File => "external",
+    };
+    let mut suppression = json!({"kind": kind, "status": "accepted", "justification": printable(&acceptance.because)});
+    if let Some(until) = acceptance.until {
+        suppression["properties"] = json!({"until": until});
+    }
+    suppression
 }
 
 /// Returns a path as a reference of RFC 3986; an address stays one.

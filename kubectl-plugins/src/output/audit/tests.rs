@@ -124,6 +124,7 @@ fn frame() -> Frame<'static> {
         taken_at: "2026-11-22T10:00:00Z".parse().unwrap(),
         kind: None,
         colour: false,
+        suppressed: &[],
         blast: None,
     }
 }

@@ -237,7 +237,7 @@ fn quits(
                 namespace: &object.namespace,
                 name: &object.name,
             };
-            ignores.of_object(pod, &asked, now)
+            ignores.of_object(pod, &asked, now).is_some()
         };
         let rules: BTreeSet<&str> =
             findings.iter().filter(|finding| !accepted(finding)).map(|finding| finding.rule.as_str()).collect();

@@ -143,7 +143,7 @@ pub fn inventory(facts: &Facts, policy: &Policy, now: Timestamp) -> Inventory {
     let of_jobs: Vec<(&Of<Job>, Usages<'_>)> = facts
         .jobs()
         .iter()
-        .filter(|job| policy.wants(*job))
+        .filter(|job| policy.wants(facts, *job))
         .map(|job| (job, usages_of_job(facts, policy, job, now)))
         .collect();
     for (job, usages) in &of_jobs {
@@ -157,7 +157,7 @@ pub fn inventory(facts: &Facts, policy: &Policy, now: Timestamp) -> Inventory {
             row.add(facts, policy, *job, usage, hangs, edited);
         }
     }
-    for cron in facts.cron_jobs().iter().filter(|cron| policy.wants(*cron)) {
+    for cron in facts.cron_jobs().iter().filter(|cron| policy.wants(facts, *cron)) {
         let mine: BTreeSet<&str> = jobs_of(facts, cron).map(|job| &*job.meta.name).collect();
         let own: Vec<&(&Of<Job>, Usages<'_>)> = of_jobs
             .iter()

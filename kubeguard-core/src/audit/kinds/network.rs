@@ -161,7 +161,7 @@ message! {
     /// Webhooks that may refuse.
     struct ValidatingWebhookConfiguration {
         1 metadata: ObjectMeta,
-        2 webhooks: [{Webhook}],
+        2 webhooks: [{ValidatingWebhook}],
     }
 }
 
@@ -169,13 +169,25 @@ message! {
     /// Webhooks that may change.
     struct MutatingWebhookConfiguration {
         1 metadata: ObjectMeta,
-        2 webhooks: [{Webhook}],
+        2 webhooks: [{MutatingWebhook}],
     }
 }
 
 message! {
-    /// One webhook; what both kinds share.
-    struct Webhook {
+    /// One webhook that may refuse.
+    struct ValidatingWebhook {
+        1 name: String,
+        2 client_config: = WebhookClientConfig,
+        3 rules: [{RuleWithOperations}],
+        4 failure_policy: String,
+        5 namespace_selector: {LabelSelector},
+        10 object_selector: {LabelSelector},
+    }
+}
+
+message! {
+    /// One webhook that may change.
+    struct MutatingWebhook {
         1 name: String,
         2 client_config: = WebhookClientConfig,
         3 rules: [{RuleWithOperations}],

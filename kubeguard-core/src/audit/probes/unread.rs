@@ -19,12 +19,14 @@ pub(in crate::audit) fn unread(facts: &Facts, ran: &[&Rule], policy: &Policy) ->
         return Vec::new();
     }
     let mut found = BTreeSet::new();
-    for carrier in facts.carriers().filter(|carrier| policy.wants(carrier.object) && !is_over(facts, carrier)) {
+    for carrier in facts.carriers().filter(|carrier| policy.wants(facts, carrier.object) && !is_over(facts, carrier)) {
         of_carrier(&carrier, &carrier.object.object_name().to_string(), &mut found);
     }
     // A mesh rewrites pods, not what makes them: of many alike one is named.
     let mut seen = BTreeSet::new();
-    for pod in facts.pods().iter().filter(|pod| pod.meta.owner.is_some() && is_rewritten(pod) && policy.wants(*pod)) {
+    for pod in
+        facts.pods().iter().filter(|pod| pod.meta.owner.is_some() && is_rewritten(pod) && policy.wants(facts, *pod))
+    {
         let root = facts.chain(pod).last().map(|link| link.name.to_string());
         if !pod.is_over() && seen.insert(root) {
             of_carrier(&carried(pod), &format!("pod/{}", pod.meta.name), &mut found);

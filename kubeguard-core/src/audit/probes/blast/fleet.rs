@@ -75,7 +75,7 @@ const IMAGE: &[&str] = &[
 
 impl<'a> Fleet<'a> {
     pub(super) fn of(facts: &'a Facts, ask: &Ask<'_>) -> Self {
-        let mut builder = Building { ask, keys: HashMap::new(), subjects: Vec::new(), specs: HashMap::new() };
+        let mut builder = Building { facts, ask, keys: HashMap::new(), subjects: Vec::new(), specs: HashMap::new() };
         let mut fleet = Self {
             cohorts: Vec::new(),
             subjects: Vec::new(),
@@ -198,6 +198,7 @@ fn custom_replicas(facts: &Facts, carrier: &Carrier<'_>) -> Option<i32> {
 
 /// Subjects under construction.
 struct Building<'a, 'q> {
+    facts: &'a Facts,
     ask: &'q Ask<'q>,
     keys: HashMap<String, usize>,
     subjects: Vec<Subject>,
@@ -207,7 +208,7 @@ struct Building<'a, 'q> {
 impl<'a> Building<'a, '_> {
     /// Returns what is asked for in the pods of an object, each once.
     fn subjects_of(&mut self, object: &dyn Object, spec: &'a PodSpec) -> Vec<usize> {
-        if !self.ask.policy.wants(object) {
+        if !self.ask.policy.wants(self.facts, object) {
             return Vec::new();
         }
         self.learn(spec);

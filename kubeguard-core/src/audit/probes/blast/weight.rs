@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::reach::{Reach, Served};
 use crate::audit::facts::{Facts, Of};
-use crate::audit::kinds::{Container, PodSpec, Service, Webhook};
+use crate::audit::kinds::{Container, PodSpec, Service, WebhookClientConfig};
 use crate::audit::probes::routing;
 use crate::audit::text::Text;
 use crate::pods::members;
@@ -25,11 +25,13 @@ pub(super) struct Weights<'a> {
 impl<'a> Weights<'a> {
     pub(super) fn of(facts: &'a Facts, reach: &Reach<'a>) -> Self {
         let validating = facts.validating_webhooks().iter().flat_map(|one| &one.webhooks);
+        let validating = validating.map(|one| (&one.client_config, &one.failure_policy, &one.name));
         let mutating = facts.mutating_webhooks().iter().flat_map(|one| &one.webhooks);
-        let backend = |webhook: &'a Webhook| {
-            let service = webhook.client_config.service.as_ref()?;
-            let must = webhook.failure_policy != "Ignore";
-            must.then_some(((service.namespace.as_str(), service.name.as_str()), webhook.name.as_str()))
+        let mutating = mutating.map(|one| (&one.client_config, &one.failure_policy, &one.name));
+        let backend = |(config, failure_policy, name): (&'a WebhookClientConfig, &'a String, &'a String)| {
+            let service = config.service.as_ref()?;
+            let must = failure_policy != "Ignore";
+            must.then_some(((service.namespace.as_str(), service.name.as_str()), name.as_str()))
         };
         let webhooks = validating.chain(mutating).filter_map(backend).collect();
         let mut entries: HashSet<Place<'a>> = routing::from_outside(facts).collect();
