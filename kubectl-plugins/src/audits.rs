@@ -10,9 +10,12 @@ mod suggest;
 mod timeline;
 mod watch;
 
+use std::io::BufWriter;
 use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use kubeguard_core::access::Environment;
 use kubeguard_core::audit::gather::Scope;
@@ -269,18 +272,29 @@ async fn snapshot(asked: &SnapshotArgs, terminal: Terminal) -> Result<ExitCode> 
     let selection = Selection { select: asked.select.clone(), ignore: Vec::new() };
     let chosen = selection.of(rules()).map_err(|error| usage(error.to_string(), "kubectl guard rules lists them"))?;
     let cluster = asked.access.access(GUARD).connect(&Environment::of_process()).await?;
-    let scope = match &asked.namespace {
-        Some(namespace) => Scope { namespaces: vec![namespace.clone()] },
-        None => Scope::default(),
+    let scope = match (&asked.namespace, asked.all_namespaces) {
+        (Some(namespace), false) => Scope { namespaces: vec![namespace.clone()] },
+        _ => Scope::default(),
     };
     let file = asked.output.display().to_string();
     let io = |source| Error::Io { doing: "write", file: file.clone(), source };
-    let mut text = Vec::new();
+    // A file of that name is replaced by a whole one, or not at all.
+    let folder = asked.output.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut written = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(io)?;
     let wanted = needs(chosen.iter().copied());
     // Without a choice, what the commands beside the rules read is kept too.
     let wanted = if asked.select.is_empty() { wanted.with(radius::needs()) } else { wanted };
-    let (header, left_out) = record(&cluster, &wanted, &scope, asked.keep(), Timestamp::now(), &mut text).await?;
-    std::fs::write(&asked.output, facts::packed(&asked.output, text).map_err(io)?).map_err(io)?;
+    let keep = asked.keep();
+    let now = Timestamp::now();
+    let (header, left_out) = if asked.output.extension().is_some_and(|extension| extension == "gz") {
+        let mut packed = GzEncoder::new(&mut written, Compression::default());
+        let recorded = record(&cluster, &wanted, &scope, keep, now, &mut packed).await?;
+        packed.finish().map_err(io)?;
+        recorded
+    } else {
+        record(&cluster, &wanted, &scope, keep, now, BufWriter::new(&mut written)).await?
+    };
+    written.persist(&asked.output).map_err(|error| io(error.error))?;
     let whole = header.lists.iter().filter(|list| list.error.is_none() && !list.unserved);
     let (kinds, objects) =
         whole.fold((0_u64, 0), |(kinds, objects), list| (kinds + 1, objects + list.count.unwrap_or(0)));

@@ -87,6 +87,44 @@ fn what_is_named_is_judged_alone() {
 }
 
 #[test]
+fn selectors_choose_what_is_judged_and_not_what_is_known_beside_it() {
+    let world = World::new();
+    world.write("api.yaml", &WEB.replace("name: web, namespace: team", "name: api, namespace: core"));
+    let told = |args: &str| world.run("kubectl-probe_audit", &format!("-f . --select PA201 -o name {args}"));
+    assert_eq!(told("--field-selector metadata.namespace!=team"), "1\ndeployment.apps/api\n");
+    assert_eq!(told("--field-selector metadata.name=web --offline"), "1\ndeployment.apps/web\n");
+    let both = told("--field-selector metadata.name=web,metadata.namespace=core");
+    assert_eq!(both, "0\nnothing that these rules judge was found\n");
+    assert_eq!(told("-l app=web"), "1\ndeployment.apps/api\ndeployment.apps/web\n");
+    assert_eq!(told("-l app!=web"), "0\nnothing that these rules judge was found\n");
+    assert_snapshot!(told("--field-selector status.phase=Running"), @"");
+    assert_snapshot!(told("--field-selector metadata.name"), @"");
+}
+
+#[test]
+fn a_kustomization_is_built_by_kubectl_and_offline_asks_no_cluster() {
+    let world = World::new();
+    assert_snapshot!(world.run("kubectl-probe_audit", "-k overlay"), @"");
+    assert_snapshot!(world.run("kubectl-guard", "audit --offline"), @"");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        world.write("bin/kubectl", &format!("#!/bin/sh\n[ \"$*\" = 'kustomize overlay' ] && cat <<'END'\n{WEB}END\n"));
+        let kubectl = world.0.path().join("bin/kubectl");
+        std::fs::set_permissions(&kubectl, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-probe_audit"));
+        let path = format!("{}:/bin:/usr/bin", world.0.path().join("bin").display());
+        command
+            .args(["-k", "overlay", "--select", "PA201", "-o", "json"])
+            .current_dir(world.0.path())
+            .env("PATH", path);
+        let output = command.output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["items"][0]["source"], json!({"file": "overlay", "line": 13}), "{output:?}");
+    }
+}
+
+#[test]
 fn a_cron_job_that_is_named_is_judged_with_its_jobs_and_a_bare_name_is_a_job() {
     let world = World::new();
     let job = |name: &str, owner: &str| {
@@ -115,7 +153,7 @@ fn a_cron_job_that_is_named_is_judged_with_its_jobs_and_a_bare_name_is_a_job() {
     assert_snapshot!(told("report"), @r#"
     2
     error: no job is called "report" in what was read
-    try: check the name and the namespace (-n, -A)
+    try: did you mean report-1 or report-2?
     "#);
 }
 

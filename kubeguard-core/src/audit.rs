@@ -29,7 +29,7 @@ pub use engine::{Audited, Suppressed, audit, audited};
 pub use facts::{Builder, Facts, Gap, Origin};
 pub use needs::{Fact, Need, Needs, needs, union};
 pub use report::{AuditReport, Evidence, Finding, ObjectName, Proof, Remedy, Severity, Skipped, Summary};
-pub use rule::{Check, Context, Findings, Fold, Policy, Rule};
+pub use rule::{Check, Context, FIELDS, Findings, Fold, Policy, Rule};
 pub use selection::{Selection, UnknownRule};
 
 /// The newest version of Kubernetes that this crate knows: files are judged for it.

@@ -1,6 +1,7 @@
 //! Flags of the audits.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -8,8 +9,9 @@ use kubeguard_core::audit::baseline::Baseline;
 use kubeguard_core::audit::facts::Version;
 use kubeguard_core::audit::snapshot::Keep;
 use kubeguard_core::audit::suppress::IgnoreList;
-use kubeguard_core::audit::{Policy, rules, thresholds};
+use kubeguard_core::audit::{FIELDS, Policy, rules, thresholds};
 use kubeguard_core::error::{Error, Result};
+use kubeguard_core::gather::selector::FieldSelector;
 use kubeguard_core::models::measurements::Measurements;
 use kubeguard_core::models::thresholds::Thresholds;
 
@@ -103,6 +105,9 @@ pub(super) struct SnapshotArgs {
     /// Only this namespace [default: all]
     #[arg(short, long, value_name = "NAMESPACE")]
     pub(super) namespace: Option<String>,
+    /// All namespaces, as without -n
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub(super) all_namespaces: bool,
     /// Only what these rules read: ids, or what ids begin with; repeatable
     #[arg(long, value_name = "ID", value_delimiter = ',')]
     pub(super) select: Vec<String>,
@@ -140,18 +145,54 @@ pub(super) struct AuditScopeArgs {
     /// All namespaces
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     pub(super) all_namespaces: bool,
-    /// Label selector, as in app=web
+    /// Labels of what is judged, or of its pods, as in app=web; what is read beside it stays whole
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     pub(super) selector: Option<String>,
-    /// File or folder with manifests instead of a cluster, or - for standard input; repeatable
+    /// Fields of what is judged, as in metadata.namespace!=kube-system, or of pods, as in spec.nodeName=node-1
+    #[arg(long, value_name = "SELECTOR", value_parser = FieldSelector::from_str)]
+    pub(super) field_selector: Option<FieldSelector>,
+    /// File, folder or address with manifests instead of a cluster, or - for standard input; repeatable
     #[arg(short, long, value_name = "FILE", conflicts_with = "snapshot")]
     pub(super) filename: Vec<String>,
     /// Read the folders of -f with their folders
     #[arg(short = 'R', long)]
     pub(super) recursive: bool,
+    /// Folder with a kustomization instead of a cluster, built by kubectl
+    #[arg(short = 'k', long, value_name = "DIR", conflicts_with = "snapshot")]
+    pub(super) kustomize: Option<String>,
+    /// Say that no cluster is meant; files and snapshots are judged as they stand anyway
+    #[arg(long)]
+    pub(super) offline: bool,
     /// Snapshot instead of a cluster, as `kubectl guard snapshot` writes it
     #[arg(long, value_name = "FILE")]
     pub(super) snapshot: Option<PathBuf>,
+}
+
+impl AuditScopeArgs {
+    /// Returns whether manifests are judged.
+    pub(super) fn is_of_files(&self) -> bool {
+        !self.filename.is_empty() || self.kustomize.is_some()
+    }
+
+    /// Returns whether a cluster is judged.
+    pub(super) fn is_of_cluster(&self) -> bool {
+        self.snapshot.is_none() && !self.is_of_files()
+    }
+
+    /// Says to a policy what is judged.
+    ///
+    /// # Errors
+    /// When a selector cannot be read.
+    pub(super) fn narrow(&self, policy: &mut Policy) -> Result<()> {
+        if let Some(selector) = &self.selector {
+            policy.labels = selector.parse().map_err(|error| usage(format!("-l {selector:?}: {error}"), ""))?;
+        }
+        policy.fields = self.field_selector.clone().unwrap_or_default();
+        if let Some(unknown) = policy.fields.paths().find(|path| !FIELDS.contains(path)) {
+            return Err(usage(format!("--field-selector: no field {unknown:?} can be asked for"), FIELDS.join(", ")));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -231,9 +272,7 @@ impl AuditCommandArgs {
             let (file, text) = read(path)?;
             policy.baseline = Baseline::parse(&file, &text).map_err(|error| usage(error.to_string(), ""))?;
         }
-        if let Some(selector) = &self.scope.selector {
-            policy.labels = selector.parse().map_err(|error| usage(format!("-l {selector:?}: {error}"), ""))?;
-        }
+        self.scope.narrow(&mut policy)?;
         Ok(policy)
     }
 }

@@ -70,9 +70,7 @@ impl AskArgs {
             let text = text.map_err(|source| Error::Io { doing: "read", file: file.clone(), source })?;
             policy.sidecars = SidecarTable::with(&file, &text).map_err(|error| usage(error.to_string(), ""))?;
         }
-        if let Some(selector) = &self.scope.selector {
-            policy.labels = selector.parse().map_err(|error| usage(format!("-l {selector:?}: {error}"), ""))?;
-        }
+        self.scope.narrow(&mut policy)?;
         Ok(policy)
     }
 }
@@ -81,16 +79,7 @@ impl AskArgs {
 pub(super) fn workloads<'a>(known: &'a Known, names: &[String]) -> Result<Vec<Carrier<'a>>> {
     let facts = &known.facts;
     if names.is_empty() {
-        let wants = |carrier: &Carrier<'_>| {
-            let map = |labels: &kubeguard_core::audit::text::Labels| {
-                labels.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
-            };
-            let labels = &known.policy.labels;
-            labels.is_empty()
-                || labels.matches(&map(carrier.labels))
-                || labels.matches(&map(&carrier.object.meta().labels))
-        };
-        return Ok(facts.carriers().filter(wants).collect());
+        return Ok(facts.carriers().filter(|carrier| known.policy.wants(facts, carrier.object)).collect());
     }
     let mut found = Vec::new();
     for named in named(names, None)? {

@@ -1,10 +1,7 @@
 //! Where the facts of an audit come from: a cluster, files, or a snapshot.
 
-use std::io::Write as _;
 use std::path::Path;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use kubeguard_core::access::{Cluster, Environment};
 use kubeguard_core::audit::gather::{Files, Scope, live};
@@ -12,7 +9,9 @@ use kubeguard_core::audit::{Builder, Facts, Needs, Origin, snapshot};
 use kubeguard_core::error::{Error, Result};
 
 use super::args::AuditScopeArgs;
+use super::usage;
 use crate::cli::AccessArgs;
+use crate::given;
 
 /// Facts, and the clock that goes with them.
 pub(super) struct Read {
@@ -31,19 +30,27 @@ pub(super) async fn read(scope: &AuditScopeArgs, access: &AccessArgs, binary: &s
         let (facts, header) = snapshot::read(&file, opened, snapshot::builder())?;
         return Ok(Read { facts, now: Some(header.taken_at), cluster: None });
     }
-    if !scope.filename.is_empty() {
+    if scope.is_of_files() {
         let mut files = Files::new(scope.namespace.as_deref().unwrap_or("default"));
         for name in &scope.filename {
             if name == "-" {
-                let mut bytes = Vec::new();
-                let read = std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes);
-                read.map_err(|source| Error::Io { doing: "read", file: "standard input".to_owned(), source })?;
-                files.text("-", &bytes);
+                files.text(name, &given::standard_input()?);
+            } else if given::is_address(name) {
+                files.text(name, &given::behind(name)?);
             } else {
                 files.path(Path::new(name), scope.recursive)?;
             }
         }
+        if let Some(folder) = &scope.kustomize {
+            files.text(folder, &given::kustomized(folder)?);
+        }
         return Ok(Read { facts: files.finish(), now: None, cluster: None });
+    }
+    if scope.offline {
+        return Err(usage(
+            "--offline contacts no cluster, and no files are named",
+            "-f FILE, -k DIR or --snapshot FILE",
+        ));
     }
     let cluster = access.access(binary).connect(&Environment::of_process()).await?;
     let namespaces = match (&scope.namespace, scope.all_namespaces) {
@@ -53,14 +60,4 @@ pub(super) async fn read(scope: &AuditScopeArgs, access: &AccessArgs, binary: &s
     };
     let gathered = live(&cluster, needs, &Scope { namespaces }, Builder::new(Origin::Live)).await?;
     Ok(Read { facts: gathered.facts, now: gathered.now, cluster: Some(cluster) })
-}
-
-/// Compresses a snapshot whose name asks for it.
-pub(super) fn packed(file: &Path, text: Vec<u8>) -> std::io::Result<Vec<u8>> {
-    if file.extension().is_none_or(|extension| extension != "gz") {
-        return Ok(text);
-    }
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(&text)?;
-    packed.finish()
 }

@@ -91,7 +91,7 @@ fn check(asked: &AuditCommandArgs, wanted: &FixArgs) -> Result<()> {
     if !formats.contains(&asked.audit.output) {
         return Err(usage("--fix answers as table, wide, json, yaml or name", "-o json"));
     }
-    let is_cluster = asked.scope.snapshot.is_none() && asked.scope.filename.is_empty();
+    let is_cluster = asked.scope.is_of_cluster();
     if !is_cluster && wanted.dry_run() != Some(DryRun::Client) {
         return Err(usage(
             "--fix acts on a cluster, not on files or a snapshot",

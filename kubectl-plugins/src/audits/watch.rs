@@ -41,7 +41,7 @@ impl WatchArgs {
 ///
 /// A look that fails for a reason that may pass is told, and the next one comes; what is forbidden or unusable ends it.
 pub(super) async fn run(asked: &AuditCommandArgs, who: Who, every: Duration, terminal: Terminal) -> Result<ExitCode> {
-    if asked.scope.snapshot.is_some() || !asked.scope.filename.is_empty() {
+    if !asked.scope.is_of_cluster() {
         return Err(usage("--watch looks at a cluster: a file has no later", "without --watch"));
     }
     let format = asked.audit.output;

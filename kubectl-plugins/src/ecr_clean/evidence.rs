@@ -19,6 +19,7 @@ use super::inventory::InventoryArgs;
 use super::progress::Progress;
 use super::{TOOL, files, usage};
 use crate::explain;
+use crate::given;
 use crate::terminal::Terminal;
 
 /// Returns the declared clusters: those of the file, else those that flags name.
@@ -104,37 +105,17 @@ pub(super) fn of_files(asked: &InventoryArgs, scan: &Scan, hosts: &HostMap, now:
     }
     let mut found = Vec::new();
     for file in &asked.filename {
-        if file == "-" {
-            let mut bytes = Vec::new();
-            let read = std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes);
-            read.map_err(|source| Error::Io { doing: "read", file: "standard input".to_owned(), source })?;
-            found.extend(manifests::parse("-", &bytes)?);
-            continue;
-        }
-        for path in manifests::files(Path::new(file), asked.recursive)? {
-            found.extend(manifests::read(&path)?);
-        }
+        found.extend(given::manifests(file, asked.recursive)?);
     }
     if let Some(folder) = &asked.kustomize {
-        found.extend(manifests::parse(&folder.display().to_string(), &kustomized(folder)?)?);
+        let folder = folder.display().to_string();
+        found.extend(manifests::parse(&folder, &given::kustomized(&folder)?)?);
     }
     if found.is_empty() {
         return Err(usage("the files hold no object", ""));
     }
     let objects = found.iter().map(|manifest| &manifest.object);
     Ok(of_manifests(objects, reading, asked.uid.clone(), asked.complete, now))
-}
-
-/// Lets kubectl build a folder of kustomize: what it means by its files, nobody else should guess.
-fn kustomized(folder: &Path) -> Result<Vec<u8>> {
-    let built = std::process::Command::new("kubectl").arg("kustomize").arg(folder).output();
-    let hint = format!("build it elsewhere: kubectl kustomize {} | kubectl ecr-clean inventory -f -", folder.display());
-    let built = built.map_err(|error| usage(format!("kubectl cannot be run: {error}"), hint))?;
-    if !built.status.success() {
-        let words = String::from_utf8_lossy(&built.stderr).trim().to_owned();
-        return Err(usage(format!("kubectl kustomize {}: {words}", folder.display()), ""));
-    }
-    Ok(built.stdout)
 }
 
 /// How clusters are asked.

@@ -1,9 +1,6 @@
 //! What the command line names: objects by name, selections, manifests, the output of `kubectl apply`.
 
-use std::io::Read;
-use std::path::Path;
-
-use kubeguard_core::access::{Cluster, download};
+use kubeguard_core::access::Cluster;
 use kubeguard_core::error::{Error, Result};
 use kubeguard_core::gather::discovery::Discovery;
 use kubeguard_core::gather::inventory::{Inventory, inventory};
@@ -17,6 +14,7 @@ use kubeguard_core::wait::record::Target;
 use super::NAME;
 use super::args::WaitArgs;
 use crate::cli::ScopeArgs;
+use crate::given;
 
 /// What was named, read and checked before anything is contacted.
 pub(super) struct Named {
@@ -36,10 +34,10 @@ impl Named {
     pub(super) fn read(objects: &[String], scope: &ScopeArgs) -> Result<Self> {
         let mut found = Vec::new();
         for file in &scope.filename {
-            found.extend(read_file(file, scope.recursive)?);
+            found.extend(given::manifests(file, scope.recursive)?);
         }
         if let Some(folder) = &scope.kustomize {
-            found.extend(kustomize(folder)?);
+            found.extend(manifests::parse(folder, &given::kustomized(folder)?)?);
         }
         if !found.is_empty() && !objects.is_empty() {
             return Err(usage("objects and -f cannot be combined", format!("{NAME} --help shows examples")));
@@ -287,47 +285,4 @@ fn typed(objects: &[String], scope: &ScopeArgs) -> Result<Vec<(String, Option<St
         (true, true) => Ok(first.split(',').map(|kind| (kind.to_owned(), None)).collect()),
         (false, false) => Ok(names.iter().map(|name| (first.clone(), Some(name.clone()))).collect()),
     }
-}
-
-fn read_file(file: &str, recursive: bool) -> Result<Vec<Manifest>> {
-    if file == "-" {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        read.map_err(|source| Error::Io { doing: "read", file: "standard input".to_owned(), source })?;
-        return manifests::parse("-", &bytes);
-    }
-    if file.starts_with("http://") || file.starts_with("https://") {
-        return manifests::parse(file, &behind(file)?);
-    }
-    let mut found = Vec::new();
-    for path in manifests::files(Path::new(file), recursive)? {
-        found.extend(manifests::read(&path)?);
-    }
-    Ok(found)
-}
-
-/// Reads the file behind an address; arguments are read before anything runs, so that this waits by itself.
-fn behind(address: &str) -> Result<Vec<u8>> {
-    let address = address.to_owned();
-    let read = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let io = |source| Error::Io { doing: "read", file: address.clone(), source };
-        runtime.map_err(io)?.block_on(download(&address))
-    });
-    read.join().unwrap_or_else(|_| Err(usage("the file behind the address could not be read", "")))
-}
-
-/// Lets kubectl build a kustomization, so that it is the one that was applied.
-fn kustomize(folder: &str) -> Result<Vec<Manifest>> {
-    let built = std::process::Command::new("kubectl").args(["kustomize", folder]).output();
-    let built = built.map_err(|source| Error::Configuration {
-        problem: format!("cannot build the kustomization in {folder}"),
-        hint: "-k needs kubectl on the PATH; or: kustomize build DIR and -f".to_owned(),
-        source: Some(source.into()),
-    })?;
-    if !built.status.success() {
-        let said = String::from_utf8_lossy(&built.stderr).trim().to_owned();
-        return Err(usage(format!("cannot build the kustomization in {folder}"), said));
-    }
-    manifests::parse(folder, &built.stdout)
 }

@@ -9,7 +9,7 @@ use super::facts::{Carrier, Facts, Object, Of, Origin, Pod, Version};
 use super::kinds;
 use super::needs::{Fact, Need};
 use super::report::{ObjectName, Proof, Remedy, Severity};
-use crate::gather::selector::Selector;
+use crate::gather::selector::{FieldSelector, Selector};
 use crate::models::Calculation;
 use crate::models::measurements::Measurements;
 use crate::models::thresholds::Thresholds;
@@ -198,6 +198,8 @@ pub struct Policy {
     pub baseline: super::baseline::Baseline,
     /// Labels of the objects that are judged; all where empty.
     pub labels: Selector,
+    /// Fields of the objects that are judged, those of [`FIELDS`]; all where empty.
+    pub fields: FieldSelector,
     /// Objects that are judged, with everything that they make; all where it is absent, none where it is empty.
     pub only: Option<BTreeSet<ObjectName>>,
     /// Numbers of the rule tables that differ.
@@ -206,26 +208,55 @@ pub struct Policy {
     pub measurements: Option<Measurements>,
 }
 
+/// What a field selector may ask of objects: the first two of all, the others of pods, which alone are judged then.
+pub const FIELDS: [&str; 6] = [
+    "metadata.name",
+    "metadata.namespace",
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+];
+
+/// Returns a field of [`FIELDS`]; none where an object of its kind has no such field.
+fn field<'a>(object: &'a dyn Object, path: &str) -> Option<&'a str> {
+    let spec = || object.carried().filter(|_| object.fact() == Fact::Pod).map(|carried| carried.spec);
+    match path {
+        "metadata.name" => Some(&object.meta().name),
+        "metadata.namespace" => Some(&object.meta().namespace),
+        "spec.nodeName" => Some(&spec()?.node_name),
+        "spec.restartPolicy" => Some(&spec()?.restart_policy),
+        "spec.schedulerName" => Some(&spec()?.scheduler_name),
+        "spec.serviceAccountName" => Some(&spec()?.service_account_name),
+        _ => None,
+    }
+}
+
 impl Policy {
     /// Returns whether not all objects are judged.
     pub(super) fn is_narrowed(&self) -> bool {
-        self.only.is_some() || !self.labels.is_empty()
+        self.only.is_some() || !self.labels.is_empty() || !self.fields.is_empty()
     }
 
     /// Returns whether findings about an object are wanted: by its name or that of what makes it, and by its own labels
     /// or those of its pods.
-    pub(super) fn wants(&self, facts: &Facts, object: &dyn Object) -> bool {
+    #[must_use]
+    pub fn wants(&self, facts: &Facts, object: &dyn Object) -> bool {
         if let Some(only) = &self.only
             && !facts.chain(object).iter().any(|link| only.contains(&link.name))
         {
+            return false;
+        }
+        if !self.fields.matches(|path| field(object, path)) {
             return false;
         }
         if self.labels.is_empty() {
             return true;
         }
         let map = |labels: &super::text::Labels| labels.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        self.labels.matches(&map(&object.meta().labels))
-            || object.carried().is_some_and(|carried| self.labels.matches(&map(carried.labels)))
+        let mut sets = vec![map(&object.meta().labels)];
+        sets.extend(object.carried().map(|carried| map(carried.labels)));
+        self.labels.matches_any(&sets)
     }
 }
 

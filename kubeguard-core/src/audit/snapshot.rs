@@ -4,6 +4,7 @@
 //! should pass on: secrets' data, environment values that look like secrets, last-applied annotations, managed fields.
 
 mod record;
+mod spool;
 
 use std::io::{BufRead, BufReader, Read as _, Write};
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use record::record;
+use spool::Spool;
 
 use super::facts::{Builder, Facts, Gap, Origin, Read};
 use super::needs::Fact;
@@ -144,24 +146,13 @@ pub fn write(
     header: &Header,
     objects: impl IntoIterator<Item = Value>,
     keep: Keep,
-    mut to: impl Write,
+    to: impl Write,
 ) -> std::io::Result<u64> {
-    let mut left_out = 0;
-    let mut objects: Vec<Value> = objects.into_iter().collect();
-    objects.sort_by_cached_key(|object| {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let api_version = text("/apiVersion");
-        let group = api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
-        (group, text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
-    });
-    serde_json::to_writer(&mut to, header)?;
-    to.write_all(b"\n")?;
-    for mut object in objects {
-        left_out += without(&mut object, keep);
-        serde_json::to_writer(&mut to, &object)?;
-        to.write_all(b"\n")?;
+    let mut spool = Spool::new(std::io::Cursor::new(Vec::new()), keep);
+    for object in objects {
+        spool.add(object)?;
     }
-    Ok(left_out)
+    spool.finish(header, to)
 }
 
 /// Takes out what is not passed on; returns how many environment values that were.

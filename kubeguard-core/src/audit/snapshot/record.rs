@@ -1,12 +1,13 @@
 //! Taking a snapshot of a cluster.
 
+use std::fs::File;
 use std::io::Write;
 
-use futures::StreamExt;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{ClusterName, Header, Keep, ListRead, ServerVersion, SnapshotScope, write};
+use super::spool::Spool;
+use super::{ClusterName, Header, Keep, ListRead, ServerVersion, SnapshotScope};
 use crate::access::{Call, Cluster};
 use crate::audit::gather::Scope;
 use crate::audit::needs::{Fact, Needs};
@@ -14,9 +15,6 @@ use crate::error::{Error, Failure, Result};
 use crate::gather::discovery::Discovery;
 use crate::gather::pages::{self, Selection};
 use crate::gather::resource::Resource;
-
-/// Lists at the same time: each is kept whole until it is written.
-const AT_ONCE: usize = 4;
 
 /// Reads everything that is needed and writes it. Returns the header, and how many environment values were left out.
 ///
@@ -48,24 +46,27 @@ pub async fn record(
             wanted.extend(places.into_iter().map(|place| (found.clone(), place)));
         }
     }
-    let reading = wanted.into_iter().map(|(resource, place)| async move {
-        let found = list(cluster, &resource, place.as_deref()).await;
-        (resource, place, found)
-    });
-    let answers: Vec<_> = futures::stream::iter(reading).buffered(AT_ONCE).collect().await;
-    let (mut objects, mut taken_at, mut failed) = (Vec::new(), None, None);
-    for (resource, place, found) in answers {
+    let io = |source| Error::Io { doing: "write", file: "the snapshot".to_owned(), source };
+    // One list after the other: what is not yet written is one page, however large the cluster is.
+    let mut spool = Spool::new(tempfile::tempfile().map_err(io)?, keep);
+    let (mut taken_at, mut failed) = (None, None);
+    for (resource, place) in wanted {
+        let before = spool.count();
+        let found = list(cluster, &resource, place.as_deref(), &mut spool).await.map_err(io)?;
         let namespaces = vec![place.clone().unwrap_or_else(|| "*".to_owned())];
         match found {
             Ok(found) => {
                 taken_at = taken_at.max(found.date);
-                let count = u64::try_from(found.objects.len()).ok();
+                let count = u64::try_from(spool.count() - before).ok();
                 let resource_version = found.resource_version;
                 lists.push(ListRead { namespaces, count, resource_version, ..named(&resource) });
-                objects.extend(found.objects);
             }
-            Err(failure) if failure.code() == Some(404) => lists.push(ListRead { unserved: true, ..named(&resource) }),
             Err(failure) => {
+                spool.forget_since(before);
+                if failure.code() == Some(404) {
+                    lists.push(ListRead { unserved: true, ..named(&resource) });
+                    continue;
+                }
                 let error = Some(match &failure {
                     Failure::Status { reason, .. } if !reason.is_empty() => reason.clone(),
                     other => other.to_string(),
@@ -98,9 +99,8 @@ pub async fn record(
         served: if needs.of(Fact::Served).is_some() { served.collect() } else { Vec::new() },
         left_out: left_out.map(ToOwned::to_owned).collect(),
     };
-    let written = write(&header, objects, keep, to);
-    let left = written.map_err(|source| Error::Io { doing: "write", file: "the snapshot".to_owned(), source })?;
-    Ok((header, left))
+    let left_out = spool.finish(&header, to).map_err(io)?;
+    Ok((header, left_out))
 }
 
 fn named(resource: &Resource) -> ListRead {
@@ -114,42 +114,58 @@ fn named(resource: &Resource) -> ListRead {
     }
 }
 
+/// What a list says of itself.
 #[derive(Default)]
 struct Found {
-    objects: Vec<Value>,
     resource_version: String,
     date: Option<Timestamp>,
 }
 
+/// What became of a list; outside of it what became of the file that keeps its objects.
+type Passed = std::io::Result<std::result::Result<Found, Failure>>;
+
 /// Reads a list whole, once more from its beginning when the server has forgotten where it was.
-async fn list(cluster: &Cluster, resource: &Resource, place: Option<&str>) -> std::result::Result<Found, Failure> {
-    match pass(cluster, resource, place).await {
-        Err(failure) if failure.code() == Some(410) => pass(cluster, resource, place).await,
-        answer => answer,
+async fn list(cluster: &Cluster, resource: &Resource, place: Option<&str>, spool: &mut Spool<File>) -> Passed {
+    let before = spool.count();
+    match pass(cluster, resource, place, spool).await? {
+        Err(failure) if failure.code() == Some(410) => {
+            spool.forget_since(before);
+            pass(cluster, resource, place, spool).await
+        }
+        answer => Ok(answer),
     }
 }
 
-async fn pass(cluster: &Cluster, resource: &Resource, place: Option<&str>) -> std::result::Result<Found, Failure> {
+async fn pass(cluster: &Cluster, resource: &Resource, place: Option<&str>, spool: &mut Spool<File>) -> Passed {
     let selection = Selection::all(resource.clone(), place);
-    let (mut found, mut next) = (Found::default(), String::new());
-    loop {
-        let page = pages::page(cluster, &selection, &next, false).await?;
+    let ask = |next: String| {
+        let (cluster, selection) = (cluster.clone(), selection.clone());
+        tokio::spawn(async move { pages::page(&cluster, &selection, &next, false).await })
+    };
+    let mut found = Found::default();
+    let mut under_way = Some(ask(String::new()));
+    while let Some(task) = under_way.take() {
+        let page = match task.await.unwrap_or_else(|error| Err(Failure::Answer(error.to_string()))) {
+            Ok(page) => page,
+            Err(failure) => return Ok(Err(failure)),
+        };
         found.date = found.date.max(page.answer.date);
         found.resource_version = page.resource_version;
-        for item in page.items {
-            let mut object = item.json().ok_or_else(|| Failure::Answer("an item cannot be read".to_owned()))?;
+        under_way = (!page.next.is_empty()).then(|| ask(page.next));
+        for (index, item) in page.items.into_iter().enumerate() {
+            let Some(mut object) = item.json() else {
+                return Ok(Err(Failure::Answer("an item cannot be read".to_owned())));
+            };
             // Items of a list leave out what the list says; the two come first, as people write them.
             if let Some(map) = object.as_object_mut() {
                 map.shift_insert(0, "apiVersion".to_owned(), resource.api_version().into());
                 map.shift_insert(1, "kind".to_owned(), resource.kind.clone().into());
             }
-            found.objects.push(object);
-        }
-        next = page.next;
-        if next.is_empty() {
-            return Ok(found);
+            spool.add(object)?;
+            pages::give_way(index).await;
         }
     }
+    Ok(Ok(found))
 }
 
 async fn version(cluster: &Cluster) -> Option<ServerVersion> {
