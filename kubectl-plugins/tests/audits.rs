@@ -97,28 +97,41 @@ fn selectors_choose_what_is_judged_and_not_what_is_known_beside_it() {
     assert_eq!(both, "0\nnothing that these rules judge was found\n");
     assert_eq!(told("-l app=web"), "1\ndeployment.apps/api\ndeployment.apps/web\n");
     assert_eq!(told("-l app!=web"), "0\nnothing that these rules judge was found\n");
-    assert_snapshot!(told("--field-selector status.phase=Running"), @"");
-    assert_snapshot!(told("--field-selector metadata.name"), @"");
+    assert_snapshot!(told("--field-selector status.phase=Running"), @r#"
+    2
+    error: --field-selector: no field "status.phase" can be asked for
+    try: metadata.name, metadata.namespace, spec.nodeName, spec.restartPolicy, spec.schedulerName, spec.serviceAccountName
+    "#);
+    let wrong = told("--field-selector metadata.name");
+    assert!(wrong.starts_with("2\n") && wrong.contains("is no requirement; examples: metadata.name=web"), "{wrong}");
 }
 
 #[test]
 fn a_kustomization_is_built_by_kubectl_and_offline_asks_no_cluster() {
     let world = World::new();
-    assert_snapshot!(world.run("kubectl-probe_audit", "-k overlay"), @"");
-    assert_snapshot!(world.run("kubectl-guard", "audit --offline"), @"");
+    assert_snapshot!(world.run("kubectl-guard", "audit --offline"), @r"
+    2
+    error: --offline contacts no cluster, and no files are named
+    try: -f FILE, -k DIR or --snapshot FILE
+    ");
+    let asked = |path: &std::path::Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-probe_audit"));
+        command.args(["-k", "overlay", "--select", "PA201", "-o", "json"]).current_dir(world.0.path());
+        command.env("PATH", path).output().unwrap()
+    };
+    let without = asked(&world.0.path().join("nothing"));
+    let said = String::from_utf8_lossy(&without.stderr);
+    assert!(without.status.code() == Some(2) && said.contains("-k needs kubectl on the PATH"), "{without:?}");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        world.write("bin/kubectl", &format!("#!/bin/sh\n[ \"$*\" = 'kustomize overlay' ] && cat <<'END'\n{WEB}END\n"));
+        world.write(
+            "bin/kubectl",
+            &format!("#!/bin/sh\n[ \"$*\" = 'kustomize overlay' ] && /bin/cat <<'END'\n{WEB}END\n"),
+        );
         let kubectl = world.0.path().join("bin/kubectl");
         std::fs::set_permissions(&kubectl, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-probe_audit"));
-        let path = format!("{}:/bin:/usr/bin", world.0.path().join("bin").display());
-        command
-            .args(["-k", "overlay", "--select", "PA201", "-o", "json"])
-            .current_dir(world.0.path())
-            .env("PATH", path);
-        let output = command.output().unwrap();
+        let output = asked(&world.0.path().join("bin"));
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(report["items"][0]["source"], json!({"file": "overlay", "line": 13}), "{output:?}");
     }
