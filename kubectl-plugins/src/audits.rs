@@ -258,7 +258,7 @@ fn tell_rules(asked: &RulesArgs, terminal: Terminal) -> Result<ExitCode> {
         if !rule.traps.is_empty() {
             text += &format!("{:<9} {}\n", "avoids", rule.traps.join(" · "));
         }
-        let reads: Vec<&str> = rule.needs.iter().map(|need| need.fact.plural()).collect();
+        let reads: Vec<&str> = rule.reads().map(|need| need.fact.plural()).collect();
         if !reads.is_empty() {
             text += &format!("{:<9} {}\n", "reads", reads.join(", "));
         }

@@ -137,6 +137,72 @@ fn a_kustomization_is_built_by_kubectl_and_offline_asks_no_cluster() {
     }
 }
 
+/// A folder with one good file; what stands beside it must neither hide its finding nor look clean.
+#[test]
+fn bad_files_are_named_with_their_place_and_the_good_one_is_judged() {
+    let nested = |open: &str, close: &str| open.repeat(100_000) + &close.repeat(100_000);
+    let object = |spec: &str| format!("apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: bad}}\nspec: {spec}\n");
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let before = format!("*a{}", level - 1);
+        bomb += &format!("a{level}: &a{level} [{}]\n", vec![before; 10].join(", "));
+    }
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("bomb.yaml", (bomb + &object("*a11")).into(), "aliases make it so"),
+        ("nested.yaml", object(&nested("[", "]")).into(), "nested.yaml:4:"),
+        (
+            "nested.json",
+            (r#"{"apiVersion":"v1","kind":"Pod","spec":"#.to_owned() + &nested(r#"{"a":"#, "}")).into(),
+            "nested",
+        ),
+        ("binary.yaml", (0..=255).collect::<Vec<u8>>().repeat(100), "is not UTF-8"),
+        ("utf16.yaml", WEB.encode_utf16().flat_map(u16::to_le_bytes).collect(), "utf16.yaml:1:"),
+        ("twice.yaml", format!("{WEB}spec: {{}}\n").into(), "twice.yaml:13:1: duplicate mapping key: spec"),
+        ("tab.yaml", WEB.replace("  template", "\ttemplate").into(), "tab.yaml:6:"),
+        ("number.yaml", object("{replicas: 1e400}").into(), "number.yaml:4:"),
+    ];
+    for (name, bytes, says) in cases {
+        let world = World::new();
+        std::fs::write(world.0.path().join(name), bytes).unwrap();
+        let told = world.run("kubectl-guard", "audit -f . --select PA201 --fail-on never");
+        assert!(told.starts_with("6\n") && told.contains("deployment.apps/web"), "{name}: {told}");
+        assert!(told.contains("judged in part: ") && told.contains(says), "{name}: {told}");
+        // Alone it is no clean answer either.
+        let alone = world.run("kubectl-guard", &format!("audit -f {name}"));
+        assert!(alone.starts_with("2\n") && alone.contains(says), "{name}: {alone}");
+    }
+}
+
+#[test]
+fn what_is_too_large_or_empty_is_said_and_a_link_that_leads_back_is_not_followed() {
+    let world = World::new();
+    std::fs::File::create(world.0.path().join("large.yaml")).unwrap().set_len(200 << 20).unwrap();
+    let told = world.run("kubectl-guard", "audit -f . --select PA201 --fail-on never");
+    assert!(told.starts_with("6\n") && told.contains("deployment.apps/web"), "{told}");
+    assert!(told.contains("large.yaml:1:1: 200 MiB are too many for manifests, 128 are read"), "{told}");
+    std::fs::remove_file(world.0.path().join("large.yaml")).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(".", world.0.path().join("loop")).unwrap();
+        let told = world.run("kubectl-guard", "audit -f . -R --select PA201 -o name");
+        assert_eq!(told, "1\ndeployment.apps/web\n");
+    }
+    for text in ["", "---\n---\n# nothing\n", "\u{feff}"] {
+        world.write("web.yaml", text);
+        assert_eq!(world.run("kubectl-guard", "audit -f web.yaml -q -o name"), "0\n", "{text:?}");
+    }
+    std::fs::remove_file(world.0.path().join("web.yaml")).unwrap();
+    let told = world.run("kubectl-guard", "audit -f . -R -o name");
+    assert_eq!(told, "0\nnothing that these rules judge was found\n");
+    // A mark at its beginning and lines as other systems end them are no errors.
+    world.write("web.yaml", &format!("\u{feff}{}", WEB.replace('\n', "\r\n")));
+    assert_eq!(world.run("kubectl-guard", "audit -f . --select PA201 -o name"), "1\ndeployment.apps/web\n");
+    assert_eq!(
+        world.run("kubectl-guard", "audit -f none.yaml"),
+        "2\nerror: cannot read none.yaml\nbecause: No such file or directory (os error 2)\n"
+    );
+}
+
 #[test]
 fn a_cron_job_that_is_named_is_judged_with_its_jobs_and_a_bare_name_is_a_job() {
     let world = World::new();

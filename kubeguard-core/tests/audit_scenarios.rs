@@ -4,6 +4,10 @@
 
 #[path = "audit_scenarios/patch.rs"]
 mod patch;
+#[path = "audit_scenarios/server.rs"]
+mod server;
+#[path = "audit_scenarios/sources.rs"]
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

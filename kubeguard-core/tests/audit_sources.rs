@@ -1,49 +1,24 @@
-//! Audits of a cluster, of files and of snapshots: what is asked for, what cannot be read, and that all three say the
-//! same of the same objects.
+//! Audits of a cluster, of files and of snapshots: what is asked for, what cannot be read,.
 #![expect(clippy::unwrap_used, reason = "a test fails with what differs")]
 
-use kubeguard_core::access::{Access, Cluster, Environment};
-use kubeguard_core::audit::gather::{Files, Gathered, Scope, live};
-use kubeguard_core::audit::snapshot::{self, Keep};
+#[path = "audit_scenarios/server.rs"]
+mod server;
+
+use kubeguard_core::audit::gather::{Files, Scope, live};
 use kubeguard_core::audit::{
     self, AuditReport, Builder, Fact, Facts, Need, Origin, Policy, Rule, Selection, Severity, audit, needs,
 };
 use kubeguard_testkit::{FakeCluster, Fault};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
+
+use server::{connect, gathered, put};
 
 const NOW: &str = "2026-11-22T10:00:00Z";
 const DATE: &str = "Sun, 22 Nov 2026 10:00:00 GMT";
 
-async fn connect(server: &FakeCluster) -> Cluster {
-    let access = Access { server: Some(server.url().to_owned()), ..Access::default() };
-    access.connect(&Environment::default()).await.unwrap()
-}
-
 fn rules(select: &[&str]) -> Vec<&'static Rule> {
     let select = select.iter().map(|id| (*id).to_owned()).collect();
     Selection { select, ignore: Vec::new() }.of(audit::rules()).unwrap()
-}
-
-/// Returns the collection of an object.
-fn collection(object: &Value) -> Option<String> {
-    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let group = text("/apiVersion").split_once('/').map_or("", |(group, _)| group);
-    let fact = Fact::of(group, text("/kind"))?;
-    let resource = fact.resources().into_iter().find(|resource| resource.kind == text("/kind"))?;
-    Some(resource.path(Some(text("/metadata/namespace")).filter(|namespace| !namespace.is_empty())))
-}
-
-fn put(server: &FakeCluster, objects: &[Value]) {
-    for object in objects {
-        server.put(&collection(object).unwrap(), object.clone());
-    }
-}
-
-async fn gathered(server: &FakeCluster, rules: &[&Rule], namespaces: &[&str]) -> Gathered {
-    let scope = Scope { namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect() };
-    live(&connect(server).await, &needs(rules.iter().copied()), &scope, Builder::new(Origin::Live)).await.unwrap()
 }
 
 fn judged(facts: &Facts, rules: &[&Rule]) -> AuditReport {
@@ -96,29 +71,6 @@ async fn one_namespace_is_read_by_its_name_and_nothing_outside_of_it() {
     assert_eq!(report.items.len(), 1);
     assert!(lists(&server).iter().all(|path| path.contains("/namespaces/team/")), "{:?}", lists(&server));
     assert_eq!(server.count("get", "/api/v1/namespaces/team"), 1);
-}
-
-#[tokio::test]
-async fn what_is_forbidden_is_named_and_the_rest_is_judged() {
-    let rules = rules(&["PA201"]);
-    let mut forbidden = 0;
-    for need in rules[0].needs {
-        let server = FakeCluster::start();
-        put(&server, &[deployment("team", "web", "http")]);
-        let plural = need.fact.plural();
-        server.fail("list", &format!("/{plural}?"), Fault::Status(403, "Forbidden"), None);
-        let report = judged(&gathered(&server, &rules, &[]).await.facts, &rules);
-        // A kind that the server does not serve is known to be empty, and not asked for.
-        if server.count("list", &format!("/{plural}")) == 0 {
-            assert!(report.complete);
-            continue;
-        }
-        forbidden += 1;
-        assert!(!report.complete, "{plural}");
-        assert_eq!(report.skipped[0].reason, format!("cannot list {plural}: Forbidden"));
-        assert_eq!(report.skipped[0].rules, ["PA201"]);
-    }
-    assert!(forbidden >= 8, "{forbidden}");
 }
 
 #[tokio::test]
@@ -212,101 +164,6 @@ fn the_later_of_two_objects_of_one_name_counts_as_with_kubectl_apply() {
     let facts = files.finish();
     assert_eq!(judged(&facts, &rules(&["PA201"])).items.len(), 0);
     assert!(facts.notes()[0].contains("b.json:1: Deployment web is also in a.json:1"), "{:?}", facts.notes());
-}
-
-/// Pods, their makers and what selects them, in shapes that rules look at.
-fn any_objects() -> impl Strategy<Value = Vec<Value>> {
-    let port = prop::sample::select(&["http", "web", "8080", "81"][..]);
-    let probe = (port, any::<bool>()).prop_map(|(port, http)| {
-        if http { json!({"httpGet": {"port": port}}) } else { json!({"tcpSocket": {"port": port}}) }
-    });
-    let container =
-        (prop::option::of(probe.clone()), prop::option::of(probe), any::<bool>()).prop_map(|(r, l, native)| {
-            let mut container = json!({"image": "web:1", "ports": [{"name": "web", "containerPort": 80}]});
-            let probes = [("readinessProbe", r), ("livenessProbe", l)];
-            for (name, probe) in probes.into_iter().filter_map(|(name, probe)| Some((name, probe?))) {
-                container[name] = probe;
-            }
-            (container, native)
-        });
-    let spec = prop::collection::vec(container, 1..4).prop_map(|containers| {
-        let (mut regular, mut init) = (Vec::new(), Vec::new());
-        for (index, (mut container, native)) in containers.into_iter().enumerate() {
-            container["name"] = format!("c{index}").into();
-            if native && index > 0 {
-                container["restartPolicy"] = "Always".into();
-                init.push(container);
-            } else {
-                regular.push(container);
-            }
-        }
-        json!({"containers": regular, "initContainers": init})
-    });
-    let kind = prop::sample::select(&["Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "Pod"][..]);
-    let ignore = prop::sample::select(
-        &["", "PA201 because=x", "PA201", "PA[container=c0] until=2020-01-01 because=x", "NO because=x"][..],
-    );
-    let object = (kind, spec, ignore, prop::sample::select(&["team", "shop"][..]));
-    prop::collection::vec(object, 0..6).prop_map(|made| {
-        let mut objects = vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})];
-        for (index, (kind, spec, ignore, namespace)) in made.into_iter().enumerate() {
-            let template = json!({"metadata": {"labels": {"app": format!("a{index}")}}, "spec": spec});
-            let (api_version, spec) = match kind {
-                "Pod" => ("v1", spec),
-                "Job" => ("batch/v1", json!({"template": template})),
-                "CronJob" => {
-                    ("batch/v1", json!({"schedule": "0 * * * *", "jobTemplate": {"spec": {"template": template}}}))
-                }
-                _ => ("apps/v1", json!({"template": template})),
-            };
-            let mut meta = json!({"name": format!("o{index}"), "namespace": namespace, "uid": format!("u{index}")});
-            if !ignore.is_empty() {
-                meta["annotations"] = json!({"kubeguard.dev/ignore": ignore});
-            }
-            objects.push(json!({"apiVersion": api_version, "kind": kind, "metadata": meta, "spec": spec}));
-        }
-        objects
-    })
-}
-
-#[test]
-fn a_cluster_its_files_and_its_snapshot_give_the_same_findings() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let rules = rules(&[]);
-    let mut runner = TestRunner::new(Config { cases: 48, failure_persistence: None, ..Config::default() });
-    let result = runner.run(&any_objects(), |objects| {
-        let server = FakeCluster::start();
-        server.date(DATE);
-        server.serve_workloads("cluster");
-        put(&server, &objects);
-        let (live, recorded) = runtime.block_on(async {
-            let live = gathered(&server, &rules, &[]).await;
-            let mut bytes = Vec::new();
-            let (needs, scope) = (needs(rules.iter().copied()), Scope::default());
-            let cluster = connect(&server).await;
-            let clock = NOW.parse().unwrap();
-            snapshot::record(&cluster, &needs, &scope, Keep::default(), clock, &mut bytes).await.unwrap();
-            (live, bytes)
-        });
-        let mut files = Files::new("default");
-        for (index, object) in objects.iter().enumerate() {
-            files.text(&format!("{index}.json"), object.to_string().as_bytes());
-        }
-        let (again, header) = snapshot::read("s", recorded.as_slice(), snapshot::builder()).unwrap();
-        prop_assert_eq!(Some(header.taken_at), live.now);
-        let reports = [&live.facts, &files.finish(), &again].map(|facts| {
-            let mut report = judged(facts, &rules);
-            report.items.iter_mut().for_each(|item| item.source = None);
-            prop_assert!(report.complete, "{:?}", report.skipped);
-            Ok((report.items, report.summary.suppressed))
-        });
-        let [live, files, again] = reports;
-        let live = live?;
-        prop_assert_eq!(&live, &files?);
-        prop_assert_eq!(&live, &again?);
-        Ok(())
-    });
-    result.unwrap();
 }
 
 #[test]

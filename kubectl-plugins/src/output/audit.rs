@@ -136,7 +136,9 @@ fn not_judged(report: &AuditReport) -> Vec<String> {
     let lines = report.skipped.iter().map(|skipped| {
         let word = if skipped.partial { "judged in part" } else { "not judged" };
         let place = skipped.namespace.as_ref().map_or(String::new(), |namespace| format!(" in namespace {namespace}"));
-        printable(&format!("{word}: {}{place}: {}", skipped.rules.join(", "), skipped.reason))
+        let about = skipped.rules.join(", ") + &place;
+        let about = if about.is_empty() { about } else { format!("{}: ", about.trim_start()) };
+        printable(&format!("{word}: {about}{}", skipped.reason))
     });
     lines.collect()
 }

@@ -106,7 +106,7 @@ fn objects(facts: &Facts, ran: &[&Rule], policy: &Policy) -> u64 {
     let mut kinds: BTreeSet<Fact> = ran.iter().flat_map(|rule| rule.check.subjects()).copied().collect();
     // Rules about everything judge what they read.
     for rule in ran.iter().filter(|rule| rule.check.subjects().is_empty()) {
-        kinds.extend(rule.needs.iter().map(|need| need.fact));
+        kinds.extend(rule.reads().map(|need| need.fact));
     }
     let count = |fact| {
         if policy.is_narrowed() {
@@ -156,8 +156,13 @@ fn applies(facts: &Facts, rule: &Rule, policy: &Policy, skips: &mut Skips) -> Ap
         return Applies::Not(format!("not about servers of version {}.{}", version.0, version.1));
     }
     let mut missing = false;
-    for need in rule.needs {
+    // Of several kinds of subjects those that can be read are judged.
+    let is_unread = |fact: &Fact| matches!(facts.read(*fact), Read::Not(_));
+    let about = rule.check.subjects();
+    let one_of_many = |fact: Fact| about.len() > 1 && about.contains(&fact) && !about.iter().all(is_unread);
+    for need in rule.reads() {
         match (facts.read(need.fact), need.role) {
+            (Read::Not(reason), Role::Decides) if one_of_many(need.fact) => skips.add(rule, reason, true, None),
             (Read::Not(reason), Role::Decides) => {
                 skips.add(rule, reason, false, None);
                 missing = true;
@@ -173,12 +178,12 @@ fn applies(facts: &Facts, rule: &Rule, policy: &Policy, skips: &mut Skips) -> Ap
         return Applies::Skipped;
     }
     for gap in facts.gaps() {
-        if rule.needs.iter().any(|need| need.fact == gap.fact) {
+        if rule.reads().any(|need| need.fact == gap.fact) {
             skips.add(rule, &gap.reason, true, gap.namespace.as_deref());
         }
     }
     // Findings about pods are folded by what makes pods, and anything may be suppressed by its namespace.
-    let reads = |fact: Fact| rule.needs.iter().any(|need| need.fact == fact);
+    let reads = |fact: Fact| rule.reads().any(|need| need.fact == fact);
     for (fact, of) in [(Fact::ReplicaSet, Fact::Pod)] {
         if let Read::Not(reason) = facts.read(fact)
             && reads(of)

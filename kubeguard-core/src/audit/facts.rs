@@ -494,7 +494,7 @@ impl Facts {
         &self.tables.custom
     }
 
-    /// Returns how much is known of a kind.
+    /// Returns how much is known of a kind: files that have objects of it are taken to have all of them.
     #[must_use]
     pub fn read(&self, fact: Fact) -> &Read {
         match (self.reads.get(&fact), self.origin) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::rule::Rule;
+use super::rule::{Check, Rule};
 use crate::gather::resource::Resource;
 
 /// One kind of object, or something about the server.
@@ -353,8 +353,11 @@ impl Need {
     }
 }
 
-/// Pods that should end and have not: what batch rules read of pods.
-pub const BATCH_PODS: &str = "spec.restartPolicy!=Always,status.phase!=Succeeded";
+/// Pods that should end: what batch rules read of pods.
+///
+/// Also those that have succeeded: a finalizer that keeps one, ends that nobody counted and the first success of a queue are
+/// seen on them alone.
+pub const BATCH_PODS: &str = "spec.restartPolicy!=Always";
 
 /// One list of a union.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -376,15 +379,25 @@ pub struct Needs {
 /// Facts that findings need whatever the rule: owners to fold to, namespaces for suppressions.
 const FOLDING: [(Fact, &[Fact]); 2] = [(Fact::Pod, &[Fact::ReplicaSet]), (Fact::Job, &[])];
 
-/// Returns the union of what rules read.
+/// Returns the union of what rules read. Rules about suppressions and annotations look at what the others read; alone, at
+/// what every rule reads.
 #[must_use]
 pub fn needs<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Needs {
-    union(rules.into_iter().flat_map(|rule| rule.needs))
+    let rules: Vec<&Rule> = rules.into_iter().collect();
+    let is_about_others = |rule: &&Rule| matches!(rule.check, Check::Engine);
+    if !rules.is_empty() && rules.iter().all(is_about_others) {
+        return joined(rules.into_iter().chain(super::rules()).flat_map(Rule::reads));
+    }
+    joined(rules.into_iter().flat_map(Rule::reads))
 }
 
 /// Returns the union of single needs, with what their answers are folded by: for models, which are no rules.
 #[must_use]
 pub fn union<'a>(needs: impl IntoIterator<Item = &'a Need>) -> Needs {
+    joined(needs.into_iter().copied())
+}
+
+fn joined(needs: impl IntoIterator<Item = Need>) -> Needs {
     let mut lists: BTreeMap<Fact, Listed> = BTreeMap::new();
     for need in needs {
         let new = Listed { level: need.level, reach: need.reach, narrow: need.narrow };

@@ -51,6 +51,16 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Returns what it reads: its needs, and the objects that it is about where it is about one kind.
+    pub fn reads(&self) -> impl Iterator<Item = Need> + use<> {
+        let needs = self.needs;
+        let about = match self.check.subjects() {
+            [subject] if !needs.iter().any(|need| need.fact == *subject) => Some(Need::decides(*subject)),
+            _ => None,
+        };
+        needs.iter().copied().chain(about)
+    }
+
     /// A row to begin with: medium, exact, folded to the workload, and nothing else.
     pub const BASE: Self = Self {
         id: "",

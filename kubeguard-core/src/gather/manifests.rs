@@ -40,7 +40,8 @@ pub fn files(path: &Path, recursive: bool) -> Result<Vec<PathBuf>> {
         let known =
             entry.extension().and_then(|end| end.to_str()).is_some_and(|end| matches!(end, "yaml" | "yml" | "json"));
         if entry.is_dir() {
-            if recursive {
+            // As with kubectl, a link to a folder is not gone into: it may lead back.
+            if recursive && !entry.is_symlink() {
                 found.extend(files(&entry, true)?);
             }
         } else if known {

@@ -11,8 +11,14 @@ use crate::gather::manifests;
 
 /// Documents above this size are not kept to find lines in: findings then name the line on which the object begins.
 const LARGEST_KEPT: usize = 4 << 20;
-/// A file above this size is not read: it is no manifest.
-const LARGEST_FILE: u64 = 512 << 20;
+/// Text above this size is not read: its objects would take gigabytes, and a snapshot is made for so many.
+const LARGEST: u64 = 128 << 20;
+
+fn too_large(file: &str, size: u64) -> Error {
+    let problem = format!("{} MiB are too many for manifests, {} are read", size >> 20, LARGEST >> 20);
+    let hint = "divide it, or take a snapshot: kubectl guard snapshot -o FILE, and --snapshot FILE".to_owned();
+    Error::File { file: file.to_owned(), line: 1, column: 1, problem, hint }
+}
 
 /// Facts under construction from files, in the order in which they are given.
 #[derive(Debug)]
@@ -49,10 +55,7 @@ impl Files {
             let name = file.display().to_string();
             let io = |source| Error::Io { doing: "read", file: name.clone(), source };
             let bytes = match std::fs::metadata(&file) {
-                Ok(meta) if meta.len() > LARGEST_FILE => {
-                    let problem = format!("{} MiB is too large for a manifest", meta.len() >> 20);
-                    Err(Error::File { file: name.clone(), line: 1, column: 1, problem, hint: String::new() })
-                }
+                Ok(meta) if meta.len() > LARGEST => Err(too_large(&name, meta.len())),
                 Ok(_) => std::fs::read(&file).map_err(io),
                 Err(source) => Err(io(source)),
             };
@@ -71,6 +74,10 @@ impl Files {
             let group = api_version.split_once('/').map_or("", |(group, _)| group);
             Fact::of(group, kind).is_some()
         };
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if size > LARGEST {
+            return self.wrong(too_large(file, size));
+        }
         let documents = match manifests::parse_each(file, bytes, wants) {
             Ok(documents) => documents,
             Err(error) => return self.wrong(error),

@@ -14,21 +14,18 @@ use super::ladder;
 use super::view::{JobState, jobs_of, state};
 use crate::audit::facts::{Carrier, Facts, Object, Of, Pod, Read};
 use crate::audit::kinds::{Container, CronJob, Job, PodSpec};
-use crate::audit::needs::{Fact, Need, Needs, needs};
+use crate::audit::needs::{BATCH_PODS, Fact, Need, Needs, needs};
 use crate::audit::report::{ObjectName, Proof};
 use crate::audit::rule::{Policy, Rule};
 use crate::audit::text::Labels;
 use crate::pods::{Class, Role, RoleOf, Sidecar, members};
-
-/// Pods that end: also those that have, since they show what was injected.
-const PODS: &str = "spec.restartPolicy!=Always";
 
 /// What an inventory reads, as the rule that it is not.
 const READS: Rule = Rule {
     needs: &[
         Need::decides(Fact::Job),
         Need::decides(Fact::CronJob),
-        Need::enriches(Fact::Pod).narrowed(PODS),
+        Need::enriches(Fact::Pod).narrowed(BATCH_PODS),
         Need::enriches(Fact::Node),
     ],
     ..Rule::BASE
