@@ -171,15 +171,9 @@ impl AuditArgs {
         self.fail_on.0
     }
 
-    /// Returns how a report ends: a finding weighs more than what could not be judged.
+    /// Returns how a report ends.
     pub(crate) fn code(self, report: &AuditReport) -> ExitCode {
-        if report.fails(self.fail_on()) {
-            ExitCode::No
-        } else if report.complete {
-            ExitCode::Yes
-        } else {
-            ExitCode::Partly
-        }
+        ExitCode::of(report.exit_code(self.fail_on()))
     }
 }
 

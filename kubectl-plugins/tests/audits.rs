@@ -137,6 +137,46 @@ fn a_kustomization_is_built_by_kubectl_and_offline_asks_no_cluster() {
     }
 }
 
+/// E19.
+#[test]
+fn only_what_is_new_since_a_baseline_is_shown_and_counts() {
+    let world = World::new();
+    let before = world.run("kubectl-probe_audit", "-f web.yaml --select PA201 -o json");
+    world.write("before.json", before.split_once('\n').unwrap().1);
+    let args = "-f web.yaml --select PA201,PA303 --baseline before.json --fail-on high";
+    let now = world.run("kubectl-probe_audit", &format!("{args} -o json"));
+    let (code, text) = now.split_once('\n').unwrap();
+    let report: Value = serde_json::from_str(text).unwrap();
+    let rules: Vec<&Value> = report["items"].as_array().unwrap().iter().map(|item| &item["rule"]).collect();
+    assert_eq!((code, rules, &report["summary"]["baseline"]), ("0", vec![&json!("PA303")], &json!(1)));
+    // A list of fingerprints says the same.
+    let report: Value = serde_json::from_str(before.split_once('\n').unwrap().1).unwrap();
+    world.write("before.json", &format!("{}\n", report["items"][0]["fingerprint"].as_str().unwrap()));
+    assert_eq!(world.run("kubectl-probe_audit", &format!("{args} -o json")), now);
+}
+
+#[test]
+fn no_format_tells_a_secret() {
+    let world = World::new();
+    let app = json!({"name": "app", "image": "web:1", "ports": [{"containerPort": 8080}],
+        "env": [{"name": "DB_PASSWORD", "value": "s3cr3t-env"}, {"name": "DATABASE", "value": "postgres://u:s3cr3t-url@db/x"}],
+        "readinessProbe": {"httpGet": {"port": "http", "path": "/ready?token=s3cr3t-query",
+            "httpHeaders": [{"name": "Authorization", "value": "Bearer s3cr3t-header"}]}},
+        "livenessProbe": {"exec": {"command": ["sh", "-c", "curl http://localhost:8080/"]}},
+        "startupProbe": {"httpGet": {"port": "nope"}}});
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "team"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [app]}}}});
+    world.write("web.yaml", &deployment.to_string());
+    for format in
+        ["table", "wide", "json", "yaml", "name", "sarif", "junit", "markdown", "github", "prometheus", "html"]
+    {
+        let told = world.run("kubectl-guard", &format!("audit -f web.yaml --fail-on never -o {format}"));
+        assert!(told.starts_with("0\n"), "{format}: {told}");
+        assert!(!told.contains("s3cr3t"), "{format}: {}", told.lines().find(|line| line.contains("s3cr3t")).unwrap());
+    }
+}
+
 /// A folder with one good file; what stands beside it must neither hide its finding nor look clean.
 #[test]
 fn bad_files_are_named_with_their_place_and_the_good_one_is_judged() {
@@ -157,7 +197,7 @@ fn bad_files_are_named_with_their_place_and_the_good_one_is_judged() {
         ),
         ("binary.yaml", (0..=255).collect::<Vec<u8>>().repeat(100), "is not UTF-8"),
         ("utf16.yaml", WEB.encode_utf16().flat_map(u16::to_le_bytes).collect(), "utf16.yaml:1:"),
-        ("twice.yaml", format!("{WEB}spec: {{}}\n").into(), "twice.yaml:13:1: duplicate mapping key: spec"),
+        ("twice.yaml", format!("{WEB}spec: {{}}\n").into(), "twice.yaml:14:1: duplicate mapping key: spec"),
         ("tab.yaml", WEB.replace("  template", "\ttemplate").into(), "tab.yaml:6:"),
         ("number.yaml", object("{replicas: 1e400}").into(), "number.yaml:4:"),
     ];
@@ -328,6 +368,9 @@ fn a_cluster_and_its_snapshot_give_the_same_answer_and_what_is_forbidden_is_name
                 "readinessProbe": {"httpGet": {"port": "http", "path": "/ready"}}}]}}},
     });
     cluster.put("/apis/apps/v1/namespaces/team/deployments", web);
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "load", "namespace": "team"},
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "app", "image": "load:1"}]}, "status": {"phase": "Pending"}});
+    cluster.put("/api/v1/namespaces/team/pods", pod);
     let live = world.run("kubectl-probe_audit", "-A --select PA201 -o json --now 2026-01-01T00:00:00Z");
     assert!(live.starts_with("1\n") && live.contains("named-port-unresolved"), "{live}");
     let written = world.run("kubectl-guard", "snapshot -o team.jsonl.gz --select PA201");
@@ -337,6 +380,26 @@ fn a_cluster_and_its_snapshot_give_the_same_answer_and_what_is_forbidden_is_name
     cluster.fail("list", "/deployments", Fault::Status(403, "Forbidden"), None);
     let told = world.run("kubectl-probe_audit", "-A --select PA201");
     assert!(told.starts_with("6\n") && told.contains("deployments"), "{told}");
+    for (binary, args, plural) in [
+        ("kubectl-zombie_jobs", "-A", "jobs"),
+        ("kubectl-probe_audit", "-A", "services"),
+        ("kubectl-guard", "audit -A", "nodes"),
+    ] {
+        cluster.heal();
+        cluster.fail(
+            "list",
+            match plural {
+                "jobs" => "/jobs?",
+                "services" => "/services?",
+                _ => "/nodes?",
+            },
+            Fault::Status(403, "Forbidden"),
+            None,
+        );
+        let told = world.run(binary, &format!("{args} --fail-on never"));
+        let named = format!("cannot list {plural}: Forbidden");
+        assert!(told.starts_with("6\n") && told.contains(&named), "{binary} without {plural}: {told}");
+    }
     let told = world.run("kubectl-zombie_jobs", "-A --print-rbac");
     assert!(told.starts_with("0\n") && told.contains("cronjobs"), "{told}");
 }

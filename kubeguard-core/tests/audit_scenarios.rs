@@ -384,6 +384,7 @@ fn ids_and_names_of_rules_are_unique_and_every_row_says_what_why_and_how() {
     }
 }
 
+/// E18 and E29.
 #[test]
 fn a_baseline_of_a_report_leaves_nothing_and_the_order_of_objects_changes_nothing() {
     for (file, table) in tables() {

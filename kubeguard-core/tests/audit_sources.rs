@@ -61,6 +61,19 @@ async fn exactly_what_the_rules_need_is_listed_and_the_time_is_the_servers() {
     assert!(sets.accept.contains("as=PartialObjectMetadataList"), "{}", sets.accept);
 }
 
+/// E22.
+#[tokio::test]
+async fn a_part_of_a_family_lists_no_more_than_it_reads() {
+    let server = FakeCluster::start();
+    put(&server, &[deployment("team", "web", "http")]);
+    gathered(&server, &rules(&["ZJ6"]), &[]).await;
+    let lists = lists(&server);
+    assert!(lists.iter().any(|path| path.ends_with("/jobs")) && lists.iter().any(|path| path.ends_with("/pods")));
+    for plural in ["nodes", "services", "events"] {
+        assert!(!lists.iter().any(|path| path.ends_with(plural)), "{plural}: {lists:?}");
+    }
+}
+
 #[tokio::test]
 async fn one_namespace_is_read_by_its_name_and_nothing_outside_of_it() {
     let server = FakeCluster::start();

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::rule::{Check, Rule};
+use super::annotations;
+use super::rule::Rule;
 use crate::gather::resource::Resource;
 
 /// One kind of object, or something about the server.
@@ -384,8 +385,7 @@ const FOLDING: [(Fact, &[Fact]); 2] = [(Fact::Pod, &[Fact::ReplicaSet]), (Fact::
 #[must_use]
 pub fn needs<'a>(rules: impl IntoIterator<Item = &'a Rule>) -> Needs {
     let rules: Vec<&Rule> = rules.into_iter().collect();
-    let is_about_others = |rule: &&Rule| matches!(rule.check, Check::Engine);
-    if !rules.is_empty() && rules.iter().all(is_about_others) {
+    if !rules.is_empty() && rules.iter().all(|rule| annotations::is_own(rule.id)) {
         return joined(rules.into_iter().chain(super::rules()).flat_map(Rule::reads));
     }
     joined(rules.into_iter().flat_map(Rule::reads))
