@@ -7,7 +7,6 @@ mod duration;
 pub mod ecr_clean;
 mod exit;
 mod explain;
-#[expect(dead_code, reason = "the frame of the simulators is there before the last of them")]
 mod guard;
 mod live;
 mod output;

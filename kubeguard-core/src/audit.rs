@@ -17,7 +17,7 @@ pub mod needs;
 pub mod probes;
 pub mod redact;
 pub mod report;
-mod rollouts;
+pub mod rollouts;
 pub mod rule;
 pub mod selection;
 pub mod snapshot;

@@ -289,3 +289,22 @@ fn ceil(time: SignedDuration) -> i64 {
 fn share(value: Option<&crate::kinds::IntOrString>, of: i32, round: Round) -> i32 {
     value.and_then(|value| int_or_percent(value, of, round).ok()).unwrap_or(0)
 }
+
+/// Returns the pace of a deployment as the rules see it; none where its strategy is no rolling update, no pods are
+/// wanted, or its counts do not read.
+#[must_use]
+pub fn pace_of(
+    facts: &super::Facts,
+    policy: &super::Policy,
+    now: jiff::Timestamp,
+    deployment: &Of<Deployment>,
+) -> Option<Pace> {
+    let context = Context { facts, policy, now, rule: RULES.first()? };
+    Rolled::of(&context, Carrier::of(deployment)?).map(|rolled| rolled.pace(&context))
+}
+
+/// Returns what a simulation of rollouts reads.
+#[must_use]
+pub fn needs() -> super::Needs {
+    super::union(PACED)
+}

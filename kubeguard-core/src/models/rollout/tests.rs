@@ -148,6 +148,6 @@ proptest! {
         prop_assert!(lost <= more * all / (all - unavailable) + 0.3, "{lost}");
         prop_assert!(timeline.survival < 1.0);
         pace.drain.value = seconds(propagation);
-        prop_assert_eq!(simulate(&pace)?.survival, 1.0);
+        prop_assert!(simulate(&pace)?.survival >= 1.0);
     }
 }
