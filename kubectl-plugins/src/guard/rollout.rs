@@ -145,16 +145,18 @@ pub(crate) async fn run(command: &RolloutCommand, terminal: Terminal) -> Result<
     if let Some(note) = &note {
         picture = format!("{picture}: {note}\n");
     }
-    let advice = |tuned| {
-        let Tuned { setting, timeline } = tuned;
-        Advice { setting, duration: timeline.duration, alive: timeline.alive, survival: timeline.survival }
-    };
+    let settings = tuned.iter().map(|Tuned { setting, timeline }| Advice {
+        setting,
+        duration: timeline.duration,
+        alive: timeline.alive,
+        survival: timeline.survival,
+    });
     let own = Own {
         object: object.to_string(),
         summary: timeline.as_ref(),
         visible_error: timeline.as_ref().map(|timeline| visible_error(timeline.survival, asked.retries)),
         note,
-        settings: tuned.iter().map(advice).collect(),
+        settings: settings.collect(),
     };
     let answer = Answer { kind: "RolloutSimulation", inputs: &inputs, own: &own, report: &report, picture };
     let (text, code) = answer.write(asked.audit);
