@@ -102,6 +102,7 @@ pub fn guard() -> std::process::ExitCode {
             GuardCommand::Rules(asked) => tell_rules(asked, terminal),
             GuardCommand::Snapshot(asked) => snapshot(asked, terminal).await,
             GuardCommand::Policy(asked) => crate::guard::policy::run(asked, terminal),
+            GuardCommand::Rollout(asked) => crate::guard::rollout::run(asked, terminal).await,
         },
     )
 }

@@ -3,3 +3,4 @@
 pub(crate) mod envelope;
 pub(crate) mod input;
 pub(crate) mod policy;
+pub(crate) mod rollout;

@@ -8,7 +8,6 @@ pub mod ecr_clean;
 mod exit;
 mod explain;
 mod given;
-#[expect(dead_code, reason = "the frame of the simulators is there before the last of them")]
 mod guard;
 mod live;
 mod output;

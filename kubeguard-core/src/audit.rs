@@ -17,6 +17,7 @@ pub mod needs;
 pub mod probes;
 pub mod redact;
 pub mod report;
+pub mod rollouts;
 pub mod rule;
 pub mod selection;
 pub mod snapshot;
@@ -36,7 +37,7 @@ pub use selection::{Selection, UnknownRule};
 pub const NEWEST: facts::Version = (1, 37);
 
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let mut rules: Vec<Rule> = [jobs::RULES, &probes::RULES, annotations::RULES].concat();
+    let mut rules: Vec<Rule> = [jobs::RULES, &probes::RULES, &rollouts::RULES, annotations::RULES].concat();
     rules.sort_by_key(|rule| rule.id);
     rules
 });
@@ -45,7 +46,7 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
 #[must_use]
 pub fn thresholds() -> Vec<crate::models::thresholds::Threshold> {
     // Families add theirs here.
-    Vec::new()
+    rollouts::THRESHOLDS.to_vec()
 }
 
 /// Returns every rule, by id.

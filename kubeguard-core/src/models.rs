@@ -8,6 +8,7 @@ pub mod declared;
 pub mod duration;
 mod input;
 pub mod measurements;
+pub mod rollout;
 pub mod thresholds;
 
 pub use input::{Calculation, Given, Input, Origin, Unit};

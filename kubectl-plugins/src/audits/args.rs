@@ -88,6 +88,9 @@ pub(super) enum GuardCommand {
     Snapshot(Box<SnapshotArgs>),
     /// Print admission policies, quotas and roles that keep a cluster away from what the rules find
     Policy(PolicyArgs),
+    /// Ask what a rollout does to its clients
+    #[command(subcommand)]
+    Rollout(crate::guard::rollout::RolloutCommand),
 }
 
 #[derive(Debug, clap::Args)]

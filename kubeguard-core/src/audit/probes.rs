@@ -6,7 +6,7 @@
 mod asked;
 pub mod blast;
 mod budgets;
-mod command;
+pub(super) mod command;
 mod container;
 mod events;
 mod guard;
@@ -16,7 +16,7 @@ mod live;
 mod model;
 mod pods;
 mod ports;
-mod routing;
+pub(super) mod routing;
 mod services;
 mod sidecars;
 mod starts;
@@ -247,7 +247,7 @@ fn written_replicas(facts: &Facts, fact: Fact, carrier: &Carrier<'_>) -> Option<
 }
 
 /// Returns the object that holds a template, as its own kind.
-fn find<'a, T>(table: &'a [Of<T>], carrier: &Carrier<'_>) -> Option<&'a Of<T>> {
+pub(super) fn find<'a, T>(table: &'a [Of<T>], carrier: &Carrier<'_>) -> Option<&'a Of<T>> {
     let meta = carrier.object.meta();
     let place = |object: &Of<T>| (&*object.meta.namespace, &*object.meta.name).cmp(&(&*meta.namespace, &*meta.name));
     table.get(table.binary_search_by(place).ok()?)

@@ -151,7 +151,9 @@ fn mixture() -> impl Strategy<Value = Piece> {
                     without(&mut piece[at], usize::from(choice));
                 }
             }
-            piece.iter_mut().for_each(|object| moved(object, number));
+            for object in &mut piece {
+                moved(object, number);
+            }
             all.extend(piece);
         }
         all.extend(bystanders(&all));
@@ -244,7 +246,9 @@ fn whichever_kind_may_not_be_listed_is_named_and_what_does_not_need_it_is_judged
     let mut all = Vec::new();
     let pieces = pieces().into_iter().filter(|piece| piece.of_files).step_by(3);
     for (number, Piece { objects: mut piece, .. }) in pieces.enumerate() {
-        piece.iter_mut().for_each(|object| moved(object, number));
+        for object in &mut piece {
+            moved(object, number);
+        }
         all.extend(piece);
     }
     all.extend(bystanders(&all));

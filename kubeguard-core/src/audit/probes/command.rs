@@ -13,7 +13,7 @@ const WRAPPERS: &[&str] = &[
 ];
 
 /// Returns a program's name without its folder.
-pub(super) fn base(program: &str) -> &str {
+pub(in crate::audit) fn base(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
@@ -68,7 +68,7 @@ fn commands(script: &str) -> Vec<Vec<String>> {
 }
 
 /// Returns the commands that a probe runs, each from its program on.
-pub(super) fn run(argv: &[String]) -> Vec<Vec<String>> {
+pub(in crate::audit) fn run(argv: &[String]) -> Vec<Vec<String>> {
     let from = argv.iter().position(|word| is_shell(word));
     let inner = from.and_then(|at| argv.get(at..)).and_then(script);
     let all = match (inner, from) {

@@ -131,7 +131,7 @@ pub fn routing<'a>(facts: &'a Facts, carrier: &Carrier<'a>) -> Routing<'a> {
 }
 
 /// Returns whether a service is reached from outside: by its type, an ingress or a route of the Gateway API.
-pub(super) fn is_exposed(facts: &Facts, service: &Of<Service>) -> bool {
+pub(in crate::audit) fn is_exposed(facts: &Facts, service: &Of<Service>) -> bool {
     let of_type = service.spec.as_ref().is_some_and(|spec| matches!(spec.r#type.as_str(), "LoadBalancer" | "NodePort"));
     of_type || is_routed_from_outside(facts, service)
 }
