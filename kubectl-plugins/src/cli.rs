@@ -171,9 +171,21 @@ impl AuditArgs {
         self.fail_on.0
     }
 
-    /// Returns how a report ends.
+    /// Returns how a report ends; an answer about nothing at all is none.
     pub(crate) fn code(self, report: &AuditReport) -> ExitCode {
         ExitCode::of(report.exit_code(self.fail_on()))
+    }
+
+    /// Returns how a report ends whose gaps have a code of their own: a finding weighs more than what could not be judged.
+    #[cfg(feature = "ecr")]
+    pub(crate) fn code_beside_gaps(self, report: &AuditReport) -> ExitCode {
+        if report.fails(self.fail_on()) {
+            ExitCode::No
+        } else if report.complete {
+            ExitCode::Yes
+        } else {
+            ExitCode::Partly
+        }
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn run(args: &Args, asked: &LintArgs, terminal: Terminal) -> Re
         blast: None,
     };
     terminal.answer(&asked.audit.output.writer().report(&report, &frame));
-    Ok(asked.audit.code(&report).worse(gaps(&plan)))
+    Ok(asked.audit.code_beside_gaps(&report).worse(gaps(&plan)))
 }
 
 fn pause(time: Duration) -> futures::future::BoxFuture<'static, ()> {

@@ -43,7 +43,7 @@ pub(super) async fn run(args: &Args, asked: &VerifyArgs, terminal: Terminal) -> 
         blast: None,
     };
     terminal.answer(&asked.audit.output.writer().report(&report, &frame));
-    Ok(asked.audit.code(&report).worse(gaps(&plan)))
+    Ok(asked.audit.code_beside_gaps(&report).worse(gaps(&plan)))
 }
 
 /// What could not be looked at: usage that is not complete, repositories that cannot be read.
