@@ -247,9 +247,10 @@ fn tell_rules(asked: &RulesArgs, terminal: Terminal) -> Result<ExitCode> {
         return Ok(ExitCode::Yes);
     };
     let selection = Selection { select: vec![id.clone()], ignore: Vec::new() };
-    let known = selection.of(rules()).map_err(|error| usage(error.to_string(), "kubectl guard rules lists them"))?;
+    selection.of(rules()).map_err(|error| usage(error.to_string(), "kubectl guard rules lists them"))?;
     let mut text = String::new();
-    for rule in known {
+    // Opt-in rules too: who reads about them has not asked for them yet.
+    for rule in rules().iter().filter(|rule| rule.id.starts_with(id.as_str())) {
         text += &format!("{} {}   {} · {}\n", rule.id, rule.name, rule.severity, rule.proof);
         for (word, said) in [("what", rule.summary), ("why", rule.why), ("fix", rule.remedy)] {
             if !said.is_empty() {

@@ -578,6 +578,15 @@ impl Facts {
         self.tables.nodes.get(at)
     }
 
+    /// Returns what a pod's containers used when that was measured last; none where nobody measures.
+    #[must_use]
+    pub fn metrics_of(&self, pod: &Pod) -> Option<&Of<kinds::PodMetrics>> {
+        let key = (&*pod.meta.namespace, &*pod.meta.name);
+        let all = &self.tables.pod_metrics;
+        let at = all.binary_search_by(|one| (&*one.meta.namespace, &*one.meta.name).cmp(&key)).ok()?;
+        all.get(at)
+    }
+
     /// Returns the objects of an optional kind, as in `NodePool`, by namespace and name.
     pub fn custom_of(&self, fact: Fact) -> impl Iterator<Item = &Of<Custom>> {
         self.tables.custom.iter().filter(move |object| object.body.fact == fact)

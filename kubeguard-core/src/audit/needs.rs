@@ -220,7 +220,22 @@ impl Fact {
     /// Returns what it is called in reasons: the plural of its first kind.
     #[must_use]
     pub fn plural(self) -> &'static str {
-        self.rows().first().map_or("the kinds that the server serves", |row| row.2)
+        match self {
+            // Pods are called so too.
+            Self::PodMetrics => "pods.metrics.k8s.io",
+            _ => self.rows().first().map_or("the kinds that the server serves", |row| row.2),
+        }
+    }
+
+    /// Returns what one of its kinds is called in reasons: its plural, with its group where something that every server
+    /// has is called so too.
+    pub(super) fn called(self, group: &str, plural: &str) -> String {
+        let is_taken = |fact: &Self| fact.is_built_in() && fact.rows().iter().any(|row| row.2 == plural);
+        if !self.is_built_in() && Self::ALL.iter().any(is_taken) {
+            format!("{plural}.{group}")
+        } else {
+            plural.to_owned()
+        }
     }
 
     /// Returns where the server keeps its kinds.

@@ -34,6 +34,8 @@ pub struct Rule {
     pub servers: (Option<Version>, Option<Version>),
     /// It runs only when its whole id is selected.
     pub opt_in: bool,
+    /// What runs in its place when its whole id is selected: it finds more, and has the same id and name.
+    pub asked: Option<&'static Self>,
     /// Rules whose findings its own make redundant.
     pub absorbs: &'static [Absorbs],
     /// What it finds, in one line.
@@ -71,6 +73,7 @@ impl Rule {
         needs: &[],
         servers: (None, None),
         opt_in: false,
+        asked: None,
         absorbs: &[],
         summary: "",
         why: "",

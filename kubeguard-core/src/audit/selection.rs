@@ -31,7 +31,7 @@ const MOST_SIMILAR: usize = 3;
 impl Selection {
     /// Returns the rules that are meant, in the order of `rules`.
     ///
-    /// Rules that are opt-in are meant only by their whole id.
+    /// Rules that are opt-in are meant only by their whole id; others may find more when they are.
     ///
     /// # Errors
     /// [`UnknownRule`] for an id or prefix that no rule has.
@@ -41,14 +41,16 @@ impl Selection {
                 return Err(UnknownRule { id: id.clone(), similar: similar(id, rules) });
             }
         }
+        let is_asked = |rule: &Rule| self.select.iter().any(|id| id == rule.id);
         let meant = |rule: &&Rule| {
             let chosen = match (rule.opt_in, self.select.is_empty()) {
-                (true, _) => self.select.iter().any(|id| id == rule.id),
+                (true, _) => is_asked(rule),
                 (false, empty) => empty || self.select.iter().any(|id| rule.id.starts_with(id.as_str())),
             };
             chosen && !self.ignore.iter().any(|id| rule.id.starts_with(id.as_str()))
         };
-        Ok(rules.iter().filter(meant).collect())
+        let form = |rule: &'a Rule| rule.asked.filter(|_| is_asked(rule)).unwrap_or(rule);
+        Ok(rules.iter().filter(meant).map(form).collect())
     }
 }
 
@@ -80,8 +82,9 @@ fn similar(id: &str, rules: &[Rule]) -> Vec<String> {
 mod tests {
     use super::*;
 
+    const MORE: Rule = Rule { id: "PA201", name: "named-port-unresolved", opt_in: true, ..Rule::BASE };
     const RULES: &[Rule] = &[
-        Rule { id: "PA201", name: "named-port-unresolved", ..Rule::BASE },
+        Rule { opt_in: false, asked: Some(&MORE), ..MORE },
         Rule { id: "PA103", name: "no-liveness", opt_in: true, ..Rule::BASE },
         Rule { id: "HPA-001", name: "cannot-scale", ..Rule::BASE },
     ];
@@ -98,6 +101,18 @@ mod tests {
         assert_eq!(ids(&["PA"], &[]), ["PA201"]);
         assert_eq!(ids(&["PA103"], &[]), ["PA103"]);
         assert_eq!(ids(&[], &["HPA-"]), ["PA201"]);
+    }
+
+    #[test]
+    fn a_rule_that_finds_more_when_it_is_asked_for_is_asked_for_by_its_whole_id() {
+        let finds_more = |select: &[&str]| {
+            let select = select.iter().map(|id| (*id).to_owned()).collect();
+            let chosen = Selection { select, ignore: Vec::new() }.of(RULES).unwrap();
+            let found: Vec<_> = chosen.iter().filter(|rule| rule.id == "PA201").map(|rule| rule.opt_in).collect();
+            found
+        };
+        assert_eq!((finds_more(&[]), finds_more(&["PA", "PA20"])), (vec![false], vec![false]));
+        assert_eq!((finds_more(&["PA201"]), finds_more(&["PA", "PA201"])), (vec![true], vec![true]));
     }
 
     #[test]

@@ -322,7 +322,8 @@ impl Header {
                 if let Some(error) = &list.error {
                     let namespace = list.namespace.clone().filter(|_| whole);
                     let place = namespace.as_ref().map_or(String::new(), |name| format!(" in namespace {name}"));
-                    let reason = format!("cannot list {}{place}: {error}", list.resource);
+                    let called = fact.called(&list.group, &list.resource);
+                    let reason = format!("cannot list {called}{place}: {error}");
                     builder.gap(Gap { fact, namespace, reason });
                 }
             }

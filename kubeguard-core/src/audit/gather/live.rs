@@ -151,7 +151,8 @@ impl Reading {
                 self.builder.read_whole(list.fact);
                 for (index, item) in page.items.into_iter().enumerate() {
                     if !self.item(list, item) {
-                        let reason = format!("cannot read one of the {}: its answer is damaged", list.resource.plural);
+                        let called = list.fact.called(&list.resource.group, &list.resource.plural);
+                        let reason = format!("cannot read one of the {called}: its answer is damaged");
                         self.builder.malformed(reason);
                     }
                     pages::give_way(index).await;
@@ -235,7 +236,8 @@ impl Reading {
             for (list, failure) in failures {
                 let namespace = list.namespace.clone().filter(|_| !whole);
                 let place = namespace.as_ref().map_or(String::new(), |name| format!(" in namespace {name}"));
-                let reason = format!("cannot list {}{place}: {}", list.resource.plural, in_short(&failure));
+                let called = fact.called(&list.resource.group, &list.resource.plural);
+                let reason = format!("cannot list {called}{place}: {}", in_short(&failure));
                 self.builder.gap(Gap { fact, namespace, reason });
             }
         }

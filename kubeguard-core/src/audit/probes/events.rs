@@ -7,11 +7,13 @@ use serde_json::json;
 
 use super::pods::{World, carried, gating, probe_of, since, status, status_path, workload};
 use super::{Probe, ProbeKind};
-use crate::audit::facts::{Happened, Pod};
+use crate::audit::facts::{Facts, Happened, Of, Pod, State};
+use crate::audit::kinds::PodMetrics;
 use crate::audit::needs::{Fact, Need};
 use crate::audit::report::{Proof, Severity};
 use crate::audit::rule::{Absorbs, Check, Context, Draft, Findings, Rule, absorbs};
 use crate::audit::text::Text;
+use crate::kinds::Quantity;
 use crate::pods::Member;
 
 const EVENTS: &[Need] = &[
@@ -19,6 +21,13 @@ const EVENTS: &[Need] = &[
     Need::decides(Fact::Event),
     Need::enriches(Fact::ReplicaSet),
     Need::enriches(Fact::Deployment),
+];
+const MEASURED: &[Need] = &[
+    Need::decides(Fact::Pod),
+    Need::decides(Fact::Event),
+    Need::enriches(Fact::ReplicaSet),
+    Need::enriches(Fact::Deployment),
+    Need::enriches(Fact::PodMetrics),
 ];
 const STORM: &[Absorbs] = &[absorbs("PA601"), absorbs("PA615")];
 const CAUSE: &[Absorbs] = &[absorbs("PA601"), absorbs("PA604"), absorbs("PA615")];
@@ -109,7 +118,8 @@ pub(super) const RULES: &[Rule] = &[
         summary: "a probe times out in a container with half a CPU or less",
         why: "a throttled process cannot answer in time: the probe measures the limit",
         remedy: "raise the CPU limit or timeoutSeconds",
-        needs: EVENTS,
+        traps: &["a container that uses little of its limit"],
+        needs: MEASURED,
         check: Check::Cluster(throttled),
         ..Rule::BASE
     },
@@ -127,6 +137,11 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::BASE
     },
 ];
+
+/// A container with at most this much CPU, in billionths, is slow to answer once it is throttled.
+const HALF_A_CPU: i128 = 500_000_000;
+/// From this share of its limit on, in percent, a container is throttled: usage is a mean, and throttling comes in bursts.
+const THROTTLED: i128 = 80;
 
 /// What happened to one probe.
 struct Seen<'a> {
@@ -376,24 +391,55 @@ fn refused<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
     });
 }
 
+/// What a container used of a CPU when that was measured last.
+struct Used<'a> {
+    metrics: &'a Of<PodMetrics>,
+    path: String,
+    at: Timestamp,
+    nanos: i128,
+}
+
+/// Returns what a container used; nothing where nobody measures, or measured only the process before it.
+fn used<'a>(facts: &'a Facts, pod: &Pod, member: &Member<'_>) -> Option<Used<'a>> {
+    let metrics = facts.metrics_of(pod)?;
+    let at = metrics.timestamp.as_ref()?.timestamp()?;
+    if let Some(State::Running { since: Some(since) }) = status(pod, member).map(|status| &status.state)
+        && at < *since
+    {
+        return None;
+    }
+    let index = metrics.containers.iter().position(|measured| measured.name == member.container.name)?;
+    let nanos = metrics.containers.get(index)?.of("cpu")?.nanos()?;
+    Some(Used { metrics, path: format!("/containers/{index}/usage/cpu"), at, nanos })
+}
+
 fn throttled<'a>(context: &Context<'a>, findings: &mut Findings<'a>) {
     each(context, |_, pod, member, seen, probe| {
-        let message = seen.event.message.to_lowercase();
+        let said = seen.event.message.to_lowercase();
         let late = ["deadline exceeded", "client.timeout", "i/o timeout", "timed out"];
         let limits = member.container.resources.as_ref().map(|resources| &resources.limits);
         let limit = limits.and_then(|limits| limits.get("cpu"));
-        let Some(limit) = limit.filter(|limit| limit.nanos().is_some_and(|nanos| nanos <= 500_000_000)) else { return };
-        if seen.event.count < 3 || !late.iter().any(|words| message.contains(words)) {
+        let Some((limit, allowed)) = limit.and_then(|limit| Some((limit, limit.nanos()?))) else { return };
+        if allowed > HALF_A_CPU || seen.event.count < 3 || !late.iter().any(|words| said.contains(words)) {
             return;
         }
-        let message = format!(
-            "{} of {} gets no answer within {} s, with a limit of {limit} CPU",
-            probe.word(),
-            member.container.name,
-            probe.timing.timeout
-        );
-        let finding = draft(context, pod, &member, seen, message);
-        findings.push(finding.assuming("the process is throttled; its usage was not looked at"));
+        let used = used(context.facts, pod, &member);
+        if used.as_ref().is_some_and(|used| used.nanos * 100 < allowed * THROTTLED) {
+            return;
+        }
+        let (name, timeout) = (&member.container.name, probe.timing.timeout);
+        let message =
+            format!("{} of {name} gets no answer within {timeout} s, with a limit of {limit} CPU", probe.word());
+        let limit_at = format!("{}/resources/limits/cpu", member.path());
+        let finding = draft(context, pod, &member, seen, message).evidence(limit_at, limit.to_string());
+        findings.push(match used {
+            None => finding.assuming("the process is throttled; its usage is not known"),
+            Some(Used { metrics, path, at, nanos }) => {
+                let used = Quantity::whole(nanos);
+                let assumed = format!("the {used} CPU that {name} used at {at} are what it uses when the probe fails");
+                finding.evidence_of(metrics, path, used.to_string()).assuming(assumed)
+            }
+        });
     });
 }
 

@@ -1,12 +1,12 @@
 //! PA310, PA312, PA313, PA316 and PA317: thresholds and graces that are rejected, or that cost an outage.
 
 use super::routing::is_exposed;
-use super::{EXPOSED, ProbeKind, TEMPLATES, about, any, asked, below, command, is_over, routing, staying};
+use super::{EXPOSED, ProbeKind, TEMPLATES, about, any, asked, below, class, command, is_over, routing, staying};
 use crate::audit::facts::Carrier;
 use crate::audit::kinds::Container;
 use crate::audit::report::{Proof, Severity};
 use crate::audit::rule::{Check, Context, Findings, Rule};
-use crate::pods::{Class, Member};
+use crate::pods::{Class, Criticality, Member, members};
 
 /// The rows.
 pub(super) const RULES: &[Rule] = &[
@@ -54,18 +54,31 @@ pub(super) const RULES: &[Rule] = &[
         ..Rule::BASE
     },
     Rule {
-        id: "PA317",
-        name: "no-drain-window",
         proof: Proof::Hint,
-        summary: "a routed container stops serving at SIGTERM while traffic still arrives",
-        why: "endpoints are taken out asynchronously: clients get errors during every rollout",
-        remedy: "add a preStop hook that sleeps for some seconds",
-        traps: &["nobody asked about applications that may serve on after SIGTERM"],
-        needs: EXPOSED,
+        severity: Severity::Medium,
+        asked: Some(&NO_DRAIN_WINDOW),
         check: Check::Template(drains),
-        ..Rule::BASE
+        ..NO_DRAIN_WINDOW
     },
 ];
+
+/// Selected by its id it tells every routed container without a window; otherwise those alone of which it is known that
+/// they need one, and that are reached from outside.
+const NO_DRAIN_WINDOW: Rule = Rule {
+    id: "PA317",
+    name: "no-drain-window",
+    severity: Severity::Info,
+    summary: "a routed container stops serving at SIGTERM while traffic still arrives",
+    why: "endpoints are taken out asynchronously: clients get errors during every rollout",
+    remedy: "add a preStop hook that sleeps for some seconds",
+    traps: &[
+        "nobody asked about applications that may serve on after SIGTERM",
+        "a proxy of a mesh that ends connections in order",
+    ],
+    needs: EXPOSED,
+    check: Check::Template(drains_at_all),
+    ..Rule::BASE
+};
 
 fn successes<'a>(context: &Context<'a>, carrier: Carrier<'a>, member: Member<'a>, findings: &mut Findings<'a>) {
     for probe in any(context, &carrier, &member) {
@@ -165,6 +178,31 @@ fn closes(image: &str) -> bool {
 }
 
 fn drains<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
+    // What others do at SIGTERM nobody knows.
+    windows(context, carrier, findings, |exposed, closes| exposed && closes);
+}
+
+fn drains_at_all<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findings<'a>) {
+    windows(context, carrier, findings, |_, _| true);
+}
+
+/// Returns whether connections to a container pass through another one, which ends them in order.
+fn is_behind_proxy(context: &Context<'_>, carrier: &Carrier<'_>, member: &Member<'_>) -> bool {
+    members(carrier.spec).filter(Member::is_gating).any(|other| {
+        let is_proxy = other.container.name != member.container.name;
+        is_proxy
+            && matches!(class(context, carrier, other.container), (Criticality::DataPath, Proof::Model | Proof::Exact))
+    })
+}
+
+/// Tells containers without a window that are meant: by whether they are reached from outside, and whether their process
+/// is known to close its ports at once.
+fn windows<'a>(
+    context: &Context<'a>,
+    carrier: Carrier<'a>,
+    findings: &mut Findings<'a>,
+    is_meant: fn(bool, bool) -> bool,
+) {
     let all = pod_grace(&carrier);
     let routing = routing(context.facts, &carrier);
     for member in asked(context, &carrier) {
@@ -173,16 +211,20 @@ fn drains<'a>(context: &Context<'a>, carrier: Carrier<'a>, findings: &mut Findin
         let routes: Vec<_> = routing.to(container).filter(|route| !route.is_telemetry()).collect();
         let Some(route) = routes.first().filter(|_| !hook && all <= 30) else { continue };
         let exposed = routes.iter().any(|route| is_exposed(context.facts, route.service));
-        // What others do at SIGTERM nobody knows.
-        if !exposed || !closes(&container.image) {
+        let closes = closes(&container.image);
+        if !is_meant(exposed, closes) || is_behind_proxy(context, &carrier, &member) {
             continue;
         }
         let message = format!(
             "{} has no preStop hook: service {} still sends traffic when it stops",
             container.name, route.service.meta.name
         );
-        let finding = context.container(carrier, member, message);
-        let finding = finding.assuming(format!("image {} closes its ports at SIGTERM or SIGQUIT", container.image));
-        findings.push(finding.evidence(grace_path(&carrier), all));
+        let finding = context.container(carrier, member, message).evidence(grace_path(&carrier), all);
+        findings.push(if exposed && closes {
+            let assumed = format!("image {} closes its ports at SIGTERM or SIGQUIT", container.image);
+            finding.severity(Severity::Medium).proof(Proof::Hint).assuming(assumed)
+        } else {
+            finding
+        });
     }
 }
