@@ -219,7 +219,11 @@ fn answer(
         kind: None,
         colour: terminal.colour(),
     };
-    terminal.answer(&asked.audit.output.writer().report(report, &frame))
+    let is_read = terminal.answer(&asked.audit.output.writer().report(report, &frame));
+    for line in asked.audit.output.beside(report) {
+        terminal.complain(&line);
+    }
+    is_read
 }
 
 /// Reads a user's table of sidecars.

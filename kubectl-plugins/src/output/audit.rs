@@ -104,6 +104,11 @@ impl AuditFormat {
             Self::Html => &html::Html,
         }
     }
+
+    /// Returns lines for what was not judged where the format has no place for them: no list of names is an all-clear.
+    pub(crate) fn beside(self, report: &AuditReport) -> Vec<String> {
+        if self == Self::Name { not_judged(report) } else { Vec::new() }
+    }
 }
 
 const fn style(severity: Severity) -> Style {
