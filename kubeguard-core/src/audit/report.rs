@@ -276,6 +276,9 @@ pub struct AuditReport {
     pub skipped: Vec<Skipped>,
     /// Totals.
     pub summary: Summary,
+    /// None of the rules could be judged; of a report that was read again it is not known.
+    #[serde(skip)]
+    pub unjudged: bool,
 }
 
 impl AuditReport {
@@ -308,15 +311,18 @@ impl AuditReport {
             items,
             skipped,
             summary,
+            unjudged: false,
         }
     }
 
-    /// Returns the exit code of the contract: 2 when nothing could be judged, 1 when a finding is at or above a
-    /// severity, 6 when something could not be judged, else 0.
+    /// Returns the exit code of the contract: 2 when what there was could not be read and nothing was judged, 1 when a
+    /// finding is at or above a severity, 6 when something could not be judged, else 0.
     #[must_use]
     pub fn exit_code(&self, fail_on: Option<Severity>) -> u8 {
+        // Where some rules were judged, a list that is forbidden leaves an answer in part, also about nothing.
+        let is_unread = self.unjudged || self.skipped.iter().any(|skipped| skipped.rules.is_empty());
         match (self.complete, self.fails(fail_on)) {
-            (false, _) if self.summary.objects == 0 && self.items.is_empty() => 2,
+            (false, _) if is_unread && self.summary.objects == 0 && self.items.is_empty() => 2,
             (_, true) => 1,
             (false, false) => 6,
             (true, false) => 0,
